@@ -1,0 +1,27 @@
+"""The embedded Hub: one process on loopback that speaks the Hub's HTTP API to the unmodified clients.
+
+    store/   what is kept and how it survives a crash; knows no HTTP
+    api/     what the clients say on the wire; knows no SQL
+    pages/   what a browser sees; reads the store, writes nothing
+    app.py   from a request to its handler; server.py: from a folder to a listening socket
+
+An island: it imports nothing else of `pipelines`, and only the command that starts it imports it. Importing
+this module costs nothing; the web server is loaded by `serve`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+
+def serve(data: Path, host: str, port: int, token: str | None, user: str, on_ready: Callable[[str], None]) -> None:
+    """Serves the Hub kept in `data` until interrupted; `port` 0 picks a free one.
+
+    `token` becomes the write token of `user` and replaces the one before it. Without one, the tokens that the
+    folder already knows keep working. `on_ready` gets the base URL once connections are accepted.
+
+    Raises OSError when the address cannot be had, RuntimeError when another process serves the folder or a
+    different version wrote it, ValueError when `user` could own no repo.
+    """
+    from pipelines.localhub.server import run
+
+    run(data, host, port, token, user, on_ready)

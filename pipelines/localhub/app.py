@@ -1,0 +1,115 @@
+"""From a request to its handler and back: who calls, what may be asked, what a refusal looks like."""
+
+import errno
+import inspect
+import logging
+import sqlite3
+from dataclasses import replace
+from typing import cast
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from pipelines.localhub import routes
+from pipelines.localhub.api.call import Call
+from pipelines.localhub.errors import (
+    BadRequestError,
+    HubError,
+    NotFoundError,
+    RepoNotFoundError,
+    TooLargeError,
+    UnauthorizedError,
+)
+from pipelines.localhub.hub import Hub
+from pipelines.localhub.store import tokens
+from pipelines.localhub.store.tokens import Identity
+
+log = logging.getLogger(__name__)
+MAX_BODY = 16 << 20
+
+
+class App:
+    """The ASGI application."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ClientDisconnect:
+            return
+        except HubError as error:
+            response = _refusal(error)
+        except Exception as error:  # noqa: BLE001 - the last line of defence; whatever it is, it is logged
+            response = _fault(request, error)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            raw_path = request.scope["raw_path"].decode("ascii")
+        except UnicodeDecodeError as error:
+            raise BadRequestError("the address is not percent-encoded") from error
+        caller = await run_in_threadpool(self._identify, request)
+        matched = routes.match(request.method, raw_path)
+        if matched is None:
+            raise _unknown(raw_path, caller)
+        handler, args = matched
+        call = Call(self._hub, request, args, caller)
+        if inspect.iscoroutinefunction(handler):
+            return await handler(call)
+        response = await run_in_threadpool(handler, replace(call, body=await _body(request)))
+        return cast(Response, response)
+
+    def _identify(self, request: Request) -> Identity | None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if not scheme:
+            return None
+        caller = None
+        if scheme.lower() == "bearer":
+            with self._hub.db.read() as db:
+                caller = tokens.identify(db, token.strip())
+        if caller is None:
+            raise UnauthorizedError("Invalid credentials in Authorization header")
+        return caller
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise TooLargeError(f"the body is longer than {MAX_BODY} bytes")
+    return bytes(body)
+
+
+def _unknown(raw_path: str, caller: Identity | None) -> HubError:
+    """A repo named without its namespace lands here, and the clients must hear that it does not exist."""
+    if "/resolve/" in raw_path or raw_path.startswith(("/api/models/", "/api/datasets/", "/api/spaces/")):
+        return RepoNotFoundError(anonymous=caller is None)
+    return NotFoundError("Sorry, we can't find the page you are looking for.")
+
+
+def _refusal(error: HubError) -> Response:
+    headers = {**error.headers, "X-Error-Message": _header_text(error.message)}
+    if error.code:
+        headers["X-Error-Code"] = error.code
+    return JSONResponse(error.body(), error.status, headers)
+
+
+def _fault(request: Request, error: Exception) -> Response:
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or (isinstance(error, sqlite3.OperationalError) and "full" in str(error)):
+        log.error("%s %s: the disk is full", request.method, request.url.path)
+        return JSONResponse({"error": "the disk is full"}, 507, {"X-Error-Message": "the disk is full"})
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return JSONResponse({"error": "Internal error"}, 500, {"X-Error-Message": "Internal error"})
+
+
+def _header_text(text: str) -> str:
+    """Headers hold one line of latin-1."""
+    return " ".join(text.split())[:500].encode("latin-1", "replace").decode("latin-1")

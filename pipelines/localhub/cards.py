@@ -1,0 +1,102 @@
+"""A README's front matter: what the Hub reads of a card, and when it refuses one."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from math import isfinite
+from typing import Any
+
+import yaml
+
+from pipelines.localhub.errors import InvalidCardError
+
+# Aliases let a short text stand for a huge value, which would only show when it is sent as JSON.
+MAX_NODES = 50_000
+MAX_FRONT = 512 * 1024
+_TEXTS = ("tags", "language", "license", "datasets", "base_model", "task_categories", "size_categories")
+
+
+def split(text: str) -> tuple[str | None, str]:
+    """Front matter (None without one) and the text below it."""
+    lines = text.removeprefix("\ufeff").splitlines(keepends=True)
+    if not lines or lines[0].rstrip() != "---":
+        return None, text
+    for number, line in enumerate(lines[1:], 1):
+        if line.rstrip() == "---":
+            return "".join(lines[1:number]), "".join(lines[number + 1 :])
+    return None, text
+
+
+def check(text: str) -> dict[str, Any]:
+    """The metadata, or InvalidCardError with the reason."""
+    front, _ = split(text)
+    if front is None:
+        return {}
+    if len(front) > MAX_FRONT:
+        raise InvalidCardError("The metadata is too large or too deep")
+    try:
+        data = yaml.safe_load(front)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidCardError(f"Invalid YAML in README.md: {error}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise InvalidCardError(f"The metadata must be a mapping of keys to values, not {type(data).__name__}")
+    _count(data, 0, 0)
+    for key in _TEXTS:
+        value = data.get(key)
+        for item in value if isinstance(value, list) else [value]:
+            # `no` is a language and a YAML boolean: the classic accident.
+            if item is not None and not isinstance(item, str):
+                raise InvalidCardError(f'"{key}" must be a string or a list of strings, got {item!r}')
+    return data
+
+
+def metadata(text: str) -> Mapping[str, Any]:
+    """As `check`, for showing: a card from before a rule was made still has a page."""
+    front, _ = split(text)
+    return _metadata(front) if front else {}
+
+
+@lru_cache(maxsize=128)
+def _metadata(front: str) -> Mapping[str, Any]:
+    """Parsing YAML is slow, and the clients ask for the same card many times."""
+    try:
+        return check(f"---\n{front}---\n")
+    except InvalidCardError:
+        return {}
+
+
+def tags(data: Mapping[str, Any]) -> list[str]:
+    """The flat list the Hub filters by."""
+    found = [*_texts(data.get("tags")), *_texts(data.get("language"))]
+    for key, prefix in (("license", "license"), ("datasets", "dataset"), ("base_model", "base_model")):
+        found += [f"{prefix}:{value}" for value in _texts(data.get(key))]
+    for key in ("task_categories", "size_categories"):
+        found += [f"{key}:{value}" for value in _texts(data.get(key))]
+    return list(dict.fromkeys(found + _texts(data.get("library_name")) + _texts(data.get("pipeline_tag"))))
+
+
+def _texts(value: object) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [item for item in values if isinstance(item, str)]
+
+
+def _count(value: object, depth: int, nodes: int) -> int:
+    nodes += 1
+    _check_scalar(value)
+    if nodes > MAX_NODES or depth > 50:
+        raise InvalidCardError("The metadata is too large or too deep")
+    children = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    for child in children:
+        nodes = _count(child, depth + 1, nodes)
+    return nodes
+
+
+def _check_scalar(value: object) -> None:
+    """YAML can say what JSON, in which the card travels, cannot."""
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise InvalidCardError("The metadata contains half a character (a lone surrogate)")
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise InvalidCardError("The metadata contains a number of more than 64 bits")
+    if isinstance(value, float) and not isfinite(value):
+        raise InvalidCardError("The metadata contains a number that is not finite")

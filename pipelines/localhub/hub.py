@@ -1,0 +1,58 @@
+"""Everything the Hub keeps, opened: one folder, one owner."""
+
+import fcntl
+import hashlib
+import hmac
+import os
+import secrets
+import time
+from pathlib import Path
+
+from pipelines.localhub.errors import ForbiddenError
+from pipelines.localhub.store.database import Database
+from pipelines.localhub.store.largefiles import LargeFiles
+
+UPLOAD_SECONDS = 6 * 3600
+
+
+class Hub:
+    def __init__(self, data: Path) -> None:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._owner = _own(data)
+        database = data / "hub.sqlite"
+        database.touch(mode=0o600)
+        self.db = Database(database)
+        self.large = LargeFiles(data)
+        self._secret = self._upload_secret()
+
+    def sign_upload(self, sha256: str, size: int) -> str:
+        """The query of an upload link. The clients send no token with the content, so the link itself must be
+        the permission: for one content, for a while."""
+        expires = int(time.time()) + UPLOAD_SECONDS
+        return f"size={size}&expires={expires}&signature={self._signature(sha256, size, expires)}"
+
+    def check_upload(self, sha256: str, size: int, expires: int, signature: str) -> None:
+        if not hmac.compare_digest(signature.encode(), self._signature(sha256, size, expires).encode()):
+            raise ForbiddenError("the upload link is not one of ours")
+        if expires < time.time():
+            raise ForbiddenError("the upload link has expired")
+
+    def _signature(self, sha256: str, size: int, expires: int) -> str:
+        return hmac.new(self._secret, f"{sha256} {size} {expires}".encode(), hashlib.sha256).hexdigest()
+
+    def _upload_secret(self) -> bytes:
+        """Kept, so that links given out before a restart still work after it."""
+        with self.db.write() as db:
+            db.execute("INSERT OR IGNORE INTO secret VALUES ('upload', ?)", (secrets.token_bytes(32),))
+            return db.execute("SELECT value FROM secret WHERE name = 'upload'").fetchone()["value"]
+
+
+def _own(data: Path) -> int:
+    """Held until the process ends, however it ends: two servers would remove each other's temporary files."""
+    handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise RuntimeError(f"another process serves {data}") from error
+    return handle

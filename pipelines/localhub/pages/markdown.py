@@ -1,0 +1,39 @@
+"""A card's text as HTML: raw HTML stays text, and relative links lead into the repo."""
+
+from collections.abc import Sequence
+from functools import cache
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+
+
+def render(text: str, base: str) -> Markup:
+    """`base` is where the repo's files are. Safe to insert: markdown-it escapes, and refuses `javascript:`."""
+    parser = _parser()
+    tokens = parser.parse(text)
+    _adapt(tokens, base)
+    return Markup(parser.renderer.render(tokens, parser.options, {}))  # noqa: S704 - the parser escapes
+
+
+@cache
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+
+
+def _adapt(tokens: Sequence[Token], base: str) -> None:
+    for token in tokens:
+        for name in ("src", "href"):
+            target = token.attrs.get(name)
+            if isinstance(target, str) and _is_relative(target):
+                token.attrs[name] = base + target.removeprefix("./")
+        if alignment := token.attrs.pop("style", None):
+            # The page's policy refuses styles in the text; tables align their columns by one.
+            token.attrs["class"] = str(alignment).rpartition(":")[2]
+        if token.type == "link_open":
+            token.attrs["rel"] = "noopener noreferrer nofollow"
+        _adapt(token.children or (), base)
+
+
+def _is_relative(target: str) -> bool:
+    return not target.startswith(("/", "#")) and ":" not in target.split("/", 1)[0]

@@ -1,0 +1,95 @@
+"""Large files under their sha256: written aside, hashed, synced, then renamed into place.
+
+A name therefore never shows anything but the whole, right content, and a crash leaves at most a temporary file,
+which the next start removes. Nothing a client sends becomes part of a path but 64 checked hex digits.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import BinaryIO
+
+from pipelines.localhub.errors import BadRequestError
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class LargeFiles:
+    def __init__(self, data: Path) -> None:
+        self._root = data / "lfs"
+        self._aside = data / "tmp"
+        shutil.rmtree(self._aside, ignore_errors=True)
+        self._aside.mkdir()
+        self._root.mkdir(exist_ok=True)
+
+    def path(self, sha256: str) -> Path:
+        if not SHA256.fullmatch(sha256):
+            raise BadRequestError(f"not a sha256: {sha256[:80]!r}")
+        return self._root / sha256[:2] / sha256[2:4] / sha256
+
+    def size(self, sha256: str) -> int | None:
+        """None when we do not have it."""
+        try:
+            return self.path(sha256).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def spool(self) -> BinaryIO:
+        """A nameless file on the data folder's own disk, for request bodies too long to hold."""
+        return tempfile.TemporaryFile(dir=self._aside)  # type: ignore[return-value]
+
+    def receive(self, sha256: str, size: int) -> "Incoming":
+        return Incoming(self._aside, self.path(sha256), sha256, size)
+
+
+class Incoming:
+    """A large file on its way in. Usable from one thread at a time."""
+
+    def __init__(self, aside: Path, target: Path, sha256: str, size: int) -> None:
+        handle, name = tempfile.mkstemp(dir=aside)
+        self._file = os.fdopen(handle, "wb", buffering=0)
+        self._name = Path(name)
+        self._target = target
+        self._sha256 = sha256
+        self._size = size
+        self._hash = hashlib.sha256()
+        self._received = 0
+
+    def write(self, chunk: bytes | bytearray) -> None:
+        self._received += len(chunk)
+        if self._received > self._size:
+            raise BadRequestError(f"more than the announced {self._size} bytes")
+        self._hash.update(chunk)
+        view = memoryview(chunk)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def keep(self) -> None:
+        """Checks what arrived and makes it durable: its content, then its name, then its folders' names."""
+        if self._received != self._size:
+            raise BadRequestError(f"{self._received} bytes arrived, {self._size} were announced")
+        if self._hash.hexdigest() != self._sha256:
+            raise BadRequestError("the content does not have the announced sha256")
+        os.fsync(self._file.fileno())
+        self._file.close()
+        folder = self._target.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        self._name.replace(self._target)
+        for changed in (folder, folder.parent, folder.parent.parent):
+            _sync_folder(changed)
+
+    def discard(self) -> None:
+        """Removes what is left aside; after `keep` there is nothing."""
+        self._file.close()
+        self._name.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

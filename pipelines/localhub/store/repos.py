@@ -1,0 +1,112 @@
+"""Repos: their names, who may see them, when they changed."""
+
+import re
+import sqlite3
+import time
+from dataclasses import dataclass
+from json import dumps, loads
+from typing import Literal
+
+from pipelines.localhub.errors import BadRequestError
+
+Kind = Literal["models", "datasets"]
+
+NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_]([A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
+# First segments of our own URLs: a namespace of that name could not be told from them.
+RESERVED = {"api", "datasets", "lfs", "models", "spaces"}
+
+
+@dataclass(frozen=True)
+class Repo:
+    key: int
+    kind: Kind
+    id: str
+    private: bool
+    gated: str | Literal[False]
+    created_at: float
+    modified_at: float
+
+    @property
+    def url_path(self) -> str:
+        """Where browsers and downloads find it; models have no prefix."""
+        return self.id if self.kind == "models" else f"{self.kind}/{self.id}"
+
+
+def check_name(namespace: str, name: str) -> None:
+    for part in (namespace, name):
+        if not NAME.fullmatch(part) or part.endswith(".git"):
+            raise BadRequestError(f"{part[:100]!r} is no name: up to 96 letters, digits, '-', '_' and '.'")
+    if namespace.lower() in RESERVED:
+        raise BadRequestError(f"the namespace {namespace!r} is reserved")
+
+
+def find(db: sqlite3.Connection, kind: Kind, repo_id: str) -> Repo | None:
+    namespace, _, name = repo_id.partition("/")
+    row = db.execute(
+        "SELECT * FROM repo WHERE kind = ? AND namespace = ? AND name = ?", (kind, namespace, name)
+    ).fetchone()
+    return _repo(row) if row else None
+
+
+def create(db: sqlite3.Connection, kind: Kind, namespace: str, name: str, private: bool) -> Repo:
+    check_name(namespace, name)
+    now = time.time()
+    db.execute(
+        "INSERT INTO repo (kind, namespace, name, private, gated, created_at, modified_at)"
+        " VALUES (?, ?, ?, ?, 'false', ?, ?)",
+        (kind, namespace, name, private, now, now),
+    )
+    repo = find(db, kind, f"{namespace}/{name}")
+    assert repo is not None  # noqa: S101 - inserted in this very transaction
+    return repo
+
+
+def settings(db: sqlite3.Connection, repo: Repo, private: bool | None, gated: str | bool | None) -> None:
+    if private is not None:
+        db.execute("UPDATE repo SET private = ? WHERE id = ?", (private, repo.key))
+    if gated is not None:
+        db.execute("UPDATE repo SET gated = ? WHERE id = ?", (dumps(gated), repo.key))
+
+
+def move(db: sqlite3.Connection, repo: Repo, namespace: str, name: str) -> None:
+    check_name(namespace, name)
+    db.execute("UPDATE repo SET namespace = ?, name = ? WHERE id = ?", (namespace, name, repo.key))
+
+
+def touch(db: sqlite3.Connection, repo: Repo) -> None:
+    db.execute("UPDATE repo SET modified_at = ? WHERE id = ?", (time.time(), repo.key))
+
+
+def delete(db: sqlite3.Connection, repo: Repo) -> None:
+    """Its refs and commits go at once; contents no repo needs any more are garbage, not ours to judge here."""
+    db.execute("DELETE FROM repo WHERE id = ?", (repo.key,))
+
+
+def listing(
+    db: sqlite3.Connection,
+    kind: Kind,
+    author: str | None,
+    search: str | None,
+    private_too: bool,
+    newest_by: Literal["created_at", "modified_at"],
+) -> list[Repo]:
+    rows = db.execute(
+        "SELECT * FROM repo WHERE kind = :kind AND (:author IS NULL OR namespace = :author)"
+        " AND (:search IS NULL OR instr(lower(namespace || '/' || name), lower(:search)))"
+        " AND (:private_too OR NOT private)"
+        " ORDER BY CASE :newest_by WHEN 'created_at' THEN created_at ELSE modified_at END DESC, id DESC",
+        {"kind": kind, "author": author, "search": search, "private_too": private_too, "newest_by": newest_by},
+    )
+    return [_repo(row) for row in rows]
+
+
+def _repo(row: sqlite3.Row) -> Repo:
+    return Repo(
+        key=row["id"],
+        kind=row["kind"],
+        id=f"{row['namespace']}/{row['name']}",
+        private=bool(row["private"]),
+        gated=loads(row["gated"]),
+        created_at=row["created_at"],
+        modified_at=row["modified_at"],
+    )
