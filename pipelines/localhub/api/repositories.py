@@ -161,7 +161,7 @@ def _details(db: sqlite3.Connection, repo: Repo, commit: Commit, with_blobs: boo
     }
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever YAML holds
+def _plain(value: Any) -> Any:
     """YAML knows dates, JSON does not."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}

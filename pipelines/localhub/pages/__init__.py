@@ -88,5 +88,5 @@ def _templates() -> Environment:
     return environment
 
 
-def _page(template: str, **values: Any) -> Response:  # noqa: ANN401 - whatever the template names
+def _page(template: str, **values: Any) -> Response:
     return HTMLResponse(_templates().get_template(template).render(values), headers=_HEADERS)

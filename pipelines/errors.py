@@ -1,0 +1,36 @@
+"""What can go wrong, how a person sees it, and where it is caught.
+
+Problem                 one clear line on the screen that says what to do; caught in `__main__` alone
+|-- RecipeError         the recipe is wrong: exit code 2, nothing was started
+`-- StageError          a stage cannot go on: exit code 1, what it had published stays published
+    `-- PublishConflict somebody else moved the branch under a commit that depends on what it held
+
+SampleError             one sample failed after its retries; caught by `flow`, becomes a `Failure` row
+"""
+
+
+class Problem(Exception):
+    """An error whose text is meant for a person: one line, with what to do about it."""
+
+    exit_code = 1
+
+
+class RecipeError(Problem):
+    exit_code = 2
+
+
+class StageError(Problem):
+    pass
+
+
+class PublishConflict(StageError):
+    pass
+
+
+class SampleError(Exception):
+    """`reason` is a stable short name to group by; the message tells the whole story."""
+
+    def __init__(self, reason: str, message: str, attempts: int = 1) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.attempts = attempts

@@ -1,0 +1,234 @@
+"""Read rows at a pinned commit; publish rows, card and run facts in one guarded commit.
+
+The only file that talks to the Hub. Where the rows of a data-set repo lie:
+
+    data/LANGUAGE/PART.parquet       the rows that the next stage reads; one config per language
+    rejected/LANGUAGE/PART.parquet   the rows that it does not, each with its reason
+    failures/LANGUAGE/PART.parquet   samples that failed; taken up again by the next run
+    run/STAGE.json                   the run facts: what made these rows, from what
+    README.md                        the card; its `configs` name the parquet files, so the rest stays out of the viewer
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import httpx2
+import pyarrow.parquet as pq
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    constants,
+    get_token,
+    hf_hub_download,
+    snapshot_download,
+)
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+from pipelines.errors import PublishConflict, StageError
+from pipelines.facts import Facts
+from pipelines.parquet import from_table, to_bytes
+from pipelines.records import Row, digest
+
+Kind = Literal["dataset", "model"]
+R = TypeVar("R", bound=Row)
+
+COMMIT_ATTEMPTS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A repo at one commit: its files by path, and the facts of the run that wrote it (None where there are none)."""
+
+    repo: str
+    kind: Kind
+    revision: str
+    files: tuple[str, ...]
+    facts: Facts | None
+
+    def parts(self, folder: str, languages: Iterable[str] | None = None) -> list[str]:
+        """The parquet files of `data`, `rejected` or `failures`, of all languages or of those named."""
+        wanted = None if languages is None else set(languages)
+        return [
+            file
+            for file in self.files
+            if file.startswith(f"{folder}/")
+            and file.endswith(".parquet")
+            and (wanted is None or file.split("/")[1] in wanted)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    api: HfApi
+    namespace: str
+
+    def repo(self, name: str) -> str:
+        return name if "/" in name else f"{self.namespace}/{name}"
+
+    def address(self, repo: str, kind: Kind) -> str:
+        return f"{self.api.endpoint}/{'datasets/' if kind == 'dataset' else ''}{repo}"
+
+    def snapshot(self, repo: str, kind: Kind, stage: str | None = None, revision: str | None = None) -> Snapshot | None:
+        """The repo at `revision` (its newest commit by default), or None where there is no such repo."""
+        try:
+            info = self._info(repo, kind, revision)
+        except RepositoryNotFoundError:
+            return None
+        files = tuple(sibling.rfilename for sibling in info.siblings or ())
+        path = f"run/{stage}.json"
+        text = self.text(repo, kind, str(info.sha), path) if path in files else None
+        return Snapshot(repo, kind, str(info.sha), files, Facts.model_validate_json(text) if text else None)
+
+    def need(self, repo: str, kind: Kind, stage: str) -> Snapshot:
+        """The newest commit of what an earlier stage published, or a StageError that says which stage to run."""
+        snapshot = self.snapshot(repo, kind, stage)
+        if snapshot is None or snapshot.facts is None:
+            raise StageError(f"{repo} holds nothing published by the stage {stage}: run {stage} first")
+        if not snapshot.facts.complete:
+            raise StageError(f"{repo} is not finished: run {stage} again, it takes up where it stopped")
+        return snapshot
+
+    def revision(self, repo: str, kind: Kind, revision: str | None = None) -> str:
+        """The commit that a branch, a tag or None (main) stands for now."""
+        try:
+            return str(self._info(repo, kind, revision).sha)
+        except RepositoryNotFoundError:
+            what = "model" if kind == "model" else "data set"
+            raise StageError(
+                f"{self.api.endpoint} has no {what} {repo} that this token may read: check its name in the recipe"
+            ) from None
+        except RevisionNotFoundError:
+            raise StageError(f"{repo} has no revision {revision}: check it in the recipe") from None
+
+    def text(self, repo: str, kind: Kind, revision: str, path: str) -> str:
+        return Path(self.file(repo, kind, revision, path)).read_text("utf-8")
+
+    def file(self, repo: str, kind: Kind, revision: str, path: str) -> str:
+        """The local path of a file of the repo, downloaded unless it is in the cache."""
+        try:
+            return hf_hub_download(
+                repo, path, repo_type=kind, revision=revision, endpoint=self.api.endpoint, token=self.api.token
+            )
+        except EntryNotFoundError:
+            raise StageError(f"{repo} has no file {path} at {revision[:12]}: check `file` in the recipe") from None
+
+    def folder(self, repo: str, kind: Kind, revision: str, ignore: Sequence[str] = ()) -> Path:
+        return Path(
+            snapshot_download(
+                repo,
+                repo_type=kind,
+                revision=revision,
+                endpoint=self.api.endpoint,
+                token=self.api.token,
+                ignore_patterns=list(ignore),
+            )
+        )
+
+    def rows(
+        self, snapshot: Snapshot, record: type[R], folder: str = "data", languages: Iterable[str] | None = None
+    ) -> Iterator[R]:
+        """The rows of a folder, file by file in the order of their names, each validated."""
+        for part in snapshot.parts(folder, languages):
+            path = self.file(snapshot.repo, snapshot.kind, snapshot.revision, part)
+            with pq.ParquetFile(path) as file:
+                for group in range(file.num_row_groups):
+                    yield from from_table(record, file.read_row_group(group))
+
+    def ids(self, snapshot: Snapshot, folder: str) -> dict[str, set[str]]:
+        """The ids in each part of a folder: only that column is read."""
+        found: dict[str, set[str]] = {}
+        for part in snapshot.parts(folder):
+            path = self.file(snapshot.repo, snapshot.kind, snapshot.revision, part)
+            found[part] = set(pq.read_table(path, columns=["id"])["id"].to_pylist())
+        return found
+
+    def create(self, repo: str, kind: Kind, private: bool) -> None:
+        self.api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
+
+    def publish(
+        self,
+        repo: str,
+        kind: Kind,
+        message: str,
+        files: Mapping[str, bytes | Path],
+        delete: Iterable[str] = (),
+        parent: str | None = None,
+    ) -> str:
+        """One commit with all of `files` added and all of `delete` removed; returns its id.
+
+        The commit goes on top of `parent`, and if the branch has moved since, PublishConflict is raised and nothing
+        is written. The client does not retry a commit, and a broken connection does not tell whether it went
+        through: so the branch is looked at before the commit is tried again.
+        """
+        operations = [
+            *(CommitOperationDelete(path) for path in delete),
+            *(CommitOperationAdd(path, content) for path, content in files.items()),
+        ]
+        failure = ""
+        for attempt in range(COMMIT_ATTEMPTS):
+            try:
+                return self.api.create_commit(
+                    repo, operations, commit_message=message, repo_type=kind, parent_commit=parent
+                ).oid
+            except HfHubHTTPError as error:
+                status = error.response.status_code
+                if status in (409, 412):
+                    raise PublishConflict(f"{repo} changed while it was being written: run the stage again") from None
+                if status < 500 and status != 429:
+                    raise StageError(f"{repo}: the Hub refused the commit: {_reason(error)}") from None
+                failure = _reason(error)
+            except httpx2.TransportError as error:
+                failure = f"{type(error).__name__}: {error}"
+            if landed := self._landed(repo, kind, message, parent):
+                return landed
+            time.sleep(min(60, 2**attempt))
+        raise StageError(f"{repo}: the commit failed {COMMIT_ATTEMPTS} times, last with {failure}: run the stage again")
+
+    def _landed(self, repo: str, kind: Kind, message: str, parent: str | None) -> str | None:
+        """The commit with our message directly on `parent`, when there is one after all."""
+        try:
+            newest = self.api.list_repo_commits(repo, repo_type=kind)[:2]
+        except (HfHubHTTPError, httpx2.TransportError):
+            return None
+        ours = len(newest) == 2 and newest[0].title == message.splitlines()[0] and newest[1].commit_id == parent
+        return newest[0].commit_id if ours else None
+
+    def _info(self, repo: str, kind: Kind, revision: str | None) -> Any:
+        try:
+            return self.api.repo_info(repo, repo_type=kind, revision=revision)
+        except httpx2.TransportError as error:
+            raise _unreachable(self.api.endpoint, error) from None
+
+
+def connect(namespace: str | None) -> Hub:
+    """The Hub at HF_ENDPOINT under the token of HF_TOKEN (or of `hf auth login`)."""
+    endpoint, token = constants.ENDPOINT, get_token()
+    if not token:
+        raise StageError(f"there is no token for {endpoint}: set HF_TOKEN to one that may write")
+    api = HfApi(endpoint=endpoint, token=token, library_name="thinkin")
+    try:
+        account = api.whoami()["name"]
+    except HfHubHTTPError as error:
+        if error.response.status_code == 401:
+            raise StageError(f"{endpoint} does not know the token in HF_TOKEN: set one that may write") from None
+        raise StageError(f"{endpoint} answers {_reason(error)}: check HF_ENDPOINT") from None
+    except httpx2.TransportError as error:
+        raise _unreachable(endpoint, error) from None
+    return Hub(api, namespace or account)
+
+
+def part(folder: str, record: type[Row], rows: Sequence[Row], language: str) -> tuple[str, bytes]:
+    """The path and the bytes of a parquet file; named after its ids, so that no two writers share a name."""
+    return f"{folder}/{language}/{digest([row.id for row in rows])}.parquet", to_bytes(record, rows)
+
+
+def _unreachable(endpoint: str, error: Exception) -> StageError:
+    return StageError(f"no Hub answers at {endpoint} ({type(error).__name__}): check HF_ENDPOINT and the network")
+
+
+def _reason(error: HfHubHTTPError) -> str:
+    return f"{error.response.status_code} {error.server_message or ''}".strip()

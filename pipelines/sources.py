@@ -1,0 +1,106 @@
+"""Where questions come from: Hub data sets, reasoning_gym tasks, and our own word problems.
+
+Used by *prompts* for training and by *evaluate* for benchmarks, so that both see an item in the same way.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from pipelines.errors import StageError
+from pipelines.hub import Hub
+from pipelines.recipe import GymSource, HubSource, ProblemSource, Source
+
+GYM_LANGUAGE = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A question with its text in each language that the source has it in. `row` is its place in the source."""
+
+    dataset: str
+    revision: str
+    family: str
+    row: str
+    texts: Mapping[str, str]
+    gold: str | None
+
+    @property
+    def language(self) -> str:
+        """The language to translate from: English where there is an English text."""
+        return GYM_LANGUAGE if GYM_LANGUAGE in self.texts else next(iter(self.texts))
+
+
+def items(source: Source, language: str, seed: int, hub: Hub) -> Iterator[Item]:
+    """The items of a source for one wanted language, the same ones in the same order for the same seed."""
+    match source:
+        case HubSource():
+            return _from_hub(source, language, seed, hub)
+        case GymSource():
+            return _from_gym(source, seed)
+        case ProblemSource():
+            return _from_problems(source, seed)
+
+
+def _from_hub(source: HubSource, language: str, seed: int, hub: Hub) -> Iterator[Item]:
+    import datasets
+    from datasets.exceptions import DatasetNotFoundError
+
+    revision = hub.revision(source.id, "dataset", source.revision)
+    config = source.config and source.config.format(language=language)
+    try:
+        table: datasets.Dataset = datasets.load_dataset(source.id, config, split=source.split, revision=revision)
+    except (ValueError, DatasetNotFoundError) as error:
+        raise StageError(f"{source.id}: {' '.join(str(error).split())}: check config and split") from None
+    if not len(table):
+        raise StageError(f"{source.id} ({config or 'default'}, {source.split}) holds no rows")
+    for column in filter(None, (source.text, source.gold)):
+        if column not in table.column_names:
+            raise StageError(f"{source.id} has no column {column!r}; it has: {', '.join(table.column_names)}")
+    own = source.language.format(language=language)
+    order = table.add_column("row", [str(number) for number in range(len(table))]).shuffle(seed=seed)
+    rows: Iterable[Mapping[str, Any]] = order  # pyright: ignore[reportAssignmentType] - its own type is too wide
+    for row in islice(rows, source.rows):
+        yield Item(source.id, revision, config or source.id, row["row"], {own: row[source.text]}, _gold(source, row))
+
+
+def _gold(source: HubSource, row: Mapping[str, Any]) -> str | None:
+    if source.gold is None or row[source.gold] is None:
+        return None
+    value = str(row[source.gold])
+    if source.gold_pattern is None:
+        return value.strip()
+    found = re.search(source.gold_pattern, value)
+    return found[1].strip() if found else None
+
+
+def _from_gym(source: GymSource, seed: int) -> Iterator[Item]:
+    import reasoning_gym
+    from reasoning_gym.factory import DATASETS
+
+    if source.task not in DATASETS:
+        raise StageError(f"reasoning_gym has no task {source.task!r}; it has: {', '.join(sorted(DATASETS))}")
+    try:
+        task = reasoning_gym.create_dataset(
+            source.task, **{"size": source.rows, "seed": seed + source.seed, **source.settings}
+        )
+    except (TypeError, AssertionError) as error:
+        raise StageError(f"reasoning_gym does not take these settings for {source.task}: {error}") from None
+    for row, entry in enumerate(task):
+        texts = {GYM_LANGUAGE: entry["question"].strip()}
+        name = f"reasoning_gym/{source.task}"
+        yield Item(name, reasoning_gym.__version__, source.task, f"{seed + source.seed}:{row}", texts, entry["answer"])
+
+
+def _from_problems(source: ProblemSource, seed: int) -> Iterator[Item]:
+    from pipelines import problems
+
+    try:
+        stream = problems.problems(source.families or problems.FAMILIES, seed + source.seed)
+    except ValueError as error:
+        raise StageError(str(error)) from None
+    for row, problem in enumerate(islice(stream, source.rows)):
+        place = f"{seed + source.seed}:{row}"
+        yield Item("thinkin/problems", "", problem.family, place, problem.texts, problem.gold)

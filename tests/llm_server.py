@@ -1,0 +1,172 @@
+"""An OpenAI-compatible server on loopback with a scripted model behind it, that can be told to misbehave.
+
+It stands in for the model alone: the HTTP, the JSON and the client are real. `Script.answers` maps a question to what
+the model says; a request that holds none of the questions gets `Script.otherwise`. `Script.faults` are played before
+good answers: each request takes one off the list.
+"""
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+
+@dataclass
+class Script:
+    answers: dict[str, str] = field(default_factory=dict)
+    otherwise: str = "Ответ: 0"
+    score: str = '{"score": 4}'
+    faults: list[str] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    delay: float = 0.0
+    message: dict[str, Any] = field(default_factory=dict)
+    """Fields of every chat message beside its content, such as `reasoning`."""
+    retry_after: str = "0"
+    """What the header of a faulty status says; none is sent where empty."""
+    logprobs: dict[str, float] | None = field(default_factory=dict)
+    """Of the words of a prompt, -0.5 where not named; None for a server that gives none."""
+
+    def reply(self, body: dict[str, Any]) -> str:
+        text = "\n".join(message["content"] for message in body["messages"])
+        if "response_format" in body:
+            return self.score
+        asked = body["messages"][-1]["content"]
+        return next((answer for question, answer in self.answers.items() if question in asked), self.otherwise or text)
+
+
+@contextmanager
+def serving(script: Script) -> Iterator[str]:
+    """The server's base URL (with /v1), for as long as the block runs."""
+    app = Starlette(
+        routes=[
+            Route("/v1/chat/completions", _handler(script, _chat), methods=["POST"]),
+            Route("/v1/completions", _handler(script, _completion), methods=["POST"]),
+            Route("/", _handler(script, _generate), methods=["POST"]),
+        ]
+    )
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical"))
+    started = threading.Event()
+    startup = server.startup
+
+    async def startup_then_tell(sockets: Any = None) -> None:
+        await startup(sockets)
+        started.set()
+
+    server.startup = startup_then_tell
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    started.wait(10)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def _handler(script: Script, good: Any) -> Any:
+    async def handle(request: Request) -> Response:
+        body = json.loads(await request.body())
+        script.requests.append(body)
+        if script.delay:
+            await asyncio.sleep(script.delay)
+        if script.faults:
+            return _fault(script.faults.pop(0), script, body)
+        return JSONResponse(good(script, body))
+
+    return handle
+
+
+def _chat(script: Script, body: dict[str, Any]) -> dict[str, Any]:
+    message = {"role": "assistant", "content": script.reply(body), **script.message}
+    return _envelope(body, {"index": 0, "message": message, "finish_reason": "stop"})
+
+
+def _completion(script: Script, body: dict[str, Any]) -> dict[str, Any]:
+    text = body["prompt"] if body.get("echo") else _continued(script, body["prompt"])
+    choice: dict[str, Any] = {"index": 0, "text": text, "finish_reason": "stop", "logprobs": None}
+    if body.get("echo") and script.logprobs is not None:
+        words = _tokens(text)
+        offsets = [len("".join(words[:number])) for number in range(len(words))]
+        choice["logprobs"] = {
+            "tokens": words,
+            "token_logprobs": _logprobs(script, words),
+            "text_offset": offsets,
+            "top_logprobs": None,
+        }
+    return _envelope(body, choice)
+
+
+def _generate(script: Script, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """TGI's native API."""
+    tokens = _tokens(body["inputs"])
+    scored = enumerate(zip(tokens, _logprobs(script, tokens), strict=True))
+    prefill = [{"id": place, "text": text, "logprob": logprob} for place, (text, logprob) in scored]
+    details = {"finish_reason": "eos_token", "generated_tokens": 5, "seed": 0, "prefill": prefill, "tokens": []}
+    return [{"generated_text": _continued(script, body["inputs"]), "details": details}]
+
+
+def _tokens(text: str) -> list[str]:
+    """The scripted model's tokens: words, each with the white space behind it."""
+    return re.findall(r"\s+|\S+\s*", text)
+
+
+def _logprobs(script: Script, tokens: list[str]) -> list[float | None]:
+    if script.logprobs is None:
+        return [None] * len(tokens)
+    return [script.logprobs.get(token.strip(), -0.5) if place else None for place, token in enumerate(tokens)]
+
+
+def _continued(script: Script, prompt: str) -> str:
+    return next((answer for question, answer in script.answers.items() if question in prompt), script.otherwise)
+
+
+def _envelope(body: dict[str, Any], *choices: dict[str, Any]) -> dict[str, Any]:
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    return {"id": "1", "object": "completion", "created": 0, "model": body["model"], "choices": choices, "usage": usage}
+
+
+def _fault(name: str, script: Script, body: dict[str, Any]) -> Response:
+    if name.isdigit():
+        headers = {"retry-after": script.retry_after} if script.retry_after else {}
+        return JSONResponse({"error": {"message": f"told to answer {name}"}}, int(name), headers)
+    choice = {"index": 0, "message": {"role": "assistant", "content": "an answer"}, "finish_reason": "stop"}
+    match name:
+        case "html":
+            return Response("<html>not the API</html>", media_type="text/html")
+        case "truncated":
+            return Response('{"id": "1", "choices": [', media_type="application/json")
+        case "no-utf-8":
+            return Response(b'{"id": "\xff"}', media_type="application/json")
+        case "drop":  # the connection is closed in the middle of the body
+            return Response('{"id": "1", ', headers={"content-length": "1000"}, media_type="application/json")
+        case "list":
+            return JSONResponse([1, 2])
+        case "null":
+            return JSONResponse(None)
+        case "no-choices":
+            return JSONResponse(_envelope(body))
+        case "two-choices":
+            return JSONResponse(_envelope(body, choice, choice))
+        case "number-as-choice":
+            return JSONResponse(_envelope(body) | {"choices": [3]})
+        case "no-message":
+            return JSONResponse(_envelope(body, {"index": 0, "finish_reason": "stop"}))
+        case "number-as-content":
+            return JSONResponse(_envelope(body, choice | {"message": {"role": "assistant", "content": 5}}))
+        case "number-as-reasoning":
+            return JSONResponse(_envelope(body, choice | {"message": choice["message"] | {"reasoning": 5}}))
+        case "no-usage":
+            return JSONResponse(_envelope(body, choice) | {"usage": None})
+        case "empty":
+            return JSONResponse({})
+    raise ValueError(f"no such fault: {name}")

