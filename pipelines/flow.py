@@ -147,6 +147,10 @@ class Output(Generic[R]):
     def add(self, placed: Placed[R]) -> None:
         self.rows.append(placed)
 
+    def holds_rows(self) -> bool:
+        """Whether any row was made, by this run or by one before."""
+        return bool(self.rows) or bool(self.snapshot and any(self.snapshot.parts(folder) for folder in FOLDERS))
+
     def due(self) -> bool:
         limits = self.run.recipe.checkpoints
         late = time.monotonic() - self._published >= limits.minutes * 60
@@ -155,7 +159,7 @@ class Output(Generic[R]):
     async def checkpoint_if_due(self) -> None:
         async with self._committing:
             if self.due():
-                await asyncio.to_thread(self.checkpoint)
+                await _to_the_end(self.checkpoint)
 
     def checkpoint(self) -> None:
         """Publish what is there; the facts say that it is not all."""
@@ -210,7 +214,8 @@ class Output(Generic[R]):
     def _commit(self, told: Facts, message: str) -> None:
         assert self.snapshot
         files: dict[str, bytes | Path] = {}
-        for (folder, language), rows in _grouped(self.rows).items():
+        taken = list(self.rows)  # more may be added while these are being published
+        for (folder, language), rows in _grouped(taken).items():
             path, content = part(folder, self.record, rows, language)
             files[path] = content
         delete = set(self._replaced)
@@ -226,7 +231,8 @@ class Output(Generic[R]):
         files["README.md"] = cards.data_card(self.run, self.repo, told, left).encode()
         revision = self.run.hub.publish(self.repo, "dataset", message, files, sorted(delete), self.snapshot.revision)
         self.snapshot = Snapshot(self.repo, "dataset", revision, tuple(dict.fromkeys([*left, *files])), told)
-        self.rows, self._replaced = [], set()
+        del self.rows[: len(taken)]
+        self._replaced = set()
         self._published = time.monotonic()
 
 
@@ -239,7 +245,7 @@ async def each(
 ) -> None:
     """Run `step` on every item, `parallel` at a time. What was made is published even when the run is broken off."""
     waiting = iter(items)
-    failed_in_a_row = 0
+    failed_in_a_row, failed_before = 0, len(output.failures)
 
     async def work() -> None:
         nonlocal failed_in_a_row
@@ -266,9 +272,19 @@ async def each(
         except asyncio.CancelledError:
             output.checkpoint()
             raise
-    if items and len(output.failures) >= len(items):
-        output.checkpoint()
+    if items and len(output.failures) - failed_before == len(items) and not output.holds_rows():
         raise StageError(f"all {len(items)} samples failed, last with: {output.failures[-1].message}")
+
+
+async def _to_the_end(work: Callable[[], None]) -> None:
+    """Run in a thread, and wait for it even when cancelled: a commit under way cannot be broken off, and the one that
+    follows a cancellation must not meet it."""
+    task = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _failure(item: Item[Any], stage: str, error: SampleError) -> Failure:

@@ -26,7 +26,14 @@ from huggingface_hub import (
     hf_hub_download,
     snapshot_download,
 )
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from pipelines.errors import PublishConflict, StageError
 from pipelines.facts import Facts
@@ -113,12 +120,14 @@ class Hub:
             return hf_hub_download(
                 repo, path, repo_type=kind, revision=revision, endpoint=self.api.endpoint, token=self.api.token
             )
+        except LocalEntryNotFoundError as error:  # what the client says when the Hub cannot be reached
+            raise _unreachable(self.api.endpoint, error.__cause__ or error) from None
         except EntryNotFoundError:
             raise StageError(f"{repo} has no file {path} at {revision[:12]}: check `file` in the recipe") from None
 
     def folder(self, repo: str, kind: Kind, revision: str, ignore: Sequence[str] = ()) -> Path:
-        return Path(
-            snapshot_download(
+        try:
+            path = snapshot_download(
                 repo,
                 repo_type=kind,
                 revision=revision,
@@ -126,7 +135,9 @@ class Hub:
                 token=self.api.token,
                 ignore_patterns=list(ignore),
             )
-        )
+        except LocalEntryNotFoundError as error:
+            raise _unreachable(self.api.endpoint, error.__cause__ or error) from None
+        return Path(path)
 
     def rows(
         self, snapshot: Snapshot, record: type[R], folder: str = "data", languages: Iterable[str] | None = None
@@ -164,12 +175,12 @@ class Hub:
         is written. The client does not retry a commit, and a broken connection does not tell whether it went
         through: so the branch is looked at before the commit is tried again.
         """
-        operations = [
-            *(CommitOperationDelete(path) for path in delete),
-            *(CommitOperationAdd(path, content) for path, content in files.items()),
-        ]
-        failure = ""
+        gone, failure = tuple(delete), ""
         for attempt in range(COMMIT_ATTEMPTS):
+            operations = [  # made anew: the client takes none that was in a commit before
+                *(CommitOperationDelete(path) for path in gone),
+                *(CommitOperationAdd(path, content) for path, content in files.items()),
+            ]
             try:
                 return self.api.create_commit(
                     repo, operations, commit_message=message, repo_type=kind, parent_commit=parent
@@ -177,6 +188,8 @@ class Hub:
             except HfHubHTTPError as error:
                 status = error.response.status_code
                 if status in (409, 412):
+                    if attempt and (landed := self._landed(repo, kind, message, parent)):
+                        return landed
                     raise PublishConflict(f"{repo} changed while it was being written: run the stage again") from None
                 if status < 500 and status != 429:
                     raise StageError(f"{repo}: the Hub refused the commit: {_reason(error)}") from None
@@ -200,6 +213,12 @@ class Hub:
     def _info(self, repo: str, kind: Kind, revision: str | None) -> Any:
         try:
             return self.api.repo_info(repo, repo_type=kind, revision=revision)
+        except (RepositoryNotFoundError, RevisionNotFoundError):
+            raise
+        except HFValidationError:
+            raise StageError(f"{repo!r} is no repo id, which is NAMESPACE/NAME: check it in the recipe") from None
+        except HfHubHTTPError as error:
+            raise StageError(f"{self.api.endpoint} answers {_reason(error)} about {repo}: try again") from None
         except httpx2.TransportError as error:
             raise _unreachable(self.api.endpoint, error) from None
 
@@ -218,6 +237,8 @@ def connect(namespace: str | None) -> Hub:
         raise StageError(f"{endpoint} answers {_reason(error)}: check HF_ENDPOINT") from None
     except httpx2.TransportError as error:
         raise _unreachable(endpoint, error) from None
+    except (ValueError, LookupError, TypeError, httpx2.InvalidURL):
+        raise StageError(f"what answers at {endpoint} is no Hub: check HF_ENDPOINT") from None
     return Hub(api, namespace or account)
 
 
@@ -226,7 +247,7 @@ def part(folder: str, record: type[Row], rows: Sequence[Row], language: str) -> 
     return f"{folder}/{language}/{digest([row.id for row in rows])}.parquet", to_bytes(record, rows)
 
 
-def _unreachable(endpoint: str, error: Exception) -> StageError:
+def _unreachable(endpoint: str, error: BaseException) -> StageError:
     return StageError(f"no Hub answers at {endpoint} ({type(error).__name__}): check HF_ENDPOINT and the network")
 
 

@@ -257,8 +257,8 @@ def _card(wanted: GgufImport) -> str:
 
 # {wanted.repo.rsplit("/", 1)[-1]}
 
-[{wanted.origin}](https://huggingface.co/{wanted.origin}), licence {wanted.license}: all credit and all terms are its authors'. This
-repo is a copy that a recipe needed at hand.
+[{wanted.origin}](https://huggingface.co/{wanted.origin}), licence {wanted.license}: all credit and all terms are its
+authors'. This repo is a copy that a recipe needed at hand.
 
 {source}. What arrived has the sha256 that the recipe gives for the official file `{wanted.file}`, and is therefore
 byte-identical to it:

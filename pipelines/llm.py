@@ -154,7 +154,7 @@ class OpenAIDoor(Door):
     async def _likelihood(self, before: str, text: str) -> tuple[int, float]:
         with _readable():
             answer = await self.client.completions.create(
-                model=self.model, prompt=before + text, max_tokens=1, echo=True, logprobs=0, temperature=0
+                model=self.model, prompt=before + text, max_tokens=0, echo=True, logprobs=0, temperature=0
             )
         found = getattr(_only(answer), "logprobs", None)
         if not found or not found.token_logprobs or not found.text_offset:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeGuard, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipelines import instructions
 from pipelines.errors import RecipeError
 from pipelines.records import digest
 
@@ -66,7 +67,8 @@ class Engine(Config):
 
     def identity(self) -> tuple[str, ...]:
         """What its answers depend on; how many are asked for at a time is not among it."""
-        return (self.kind, self.model, self.revision or "", self.file or "")
+        options = [f"{name}={value}" for name, value in sorted(self.arguments.items())]
+        return (self.kind, self.model, self.revision or "", self.file or "", str(self.context), *options)
 
     @model_validator(mode="after")
     def complete(self) -> Self:
@@ -278,7 +280,15 @@ class Recipe(Config):
     def settings(self, stage: Stage) -> str:
         """Digest of how a stage makes a row, whichever rows are asked for."""
         used = {name: self.engines[name].identity() for key, name in self._engine_references() if key.startswith(stage)}
-        return digest(stage, getattr(self, stage).model_dump(mode="json"), used)
+        return digest(stage, getattr(self, stage).model_dump(mode="json"), used, self._told(stage))
+
+    def _told(self, stage: Stage) -> list[str]:
+        """The very texts of the instructions that a stage uses."""
+        config = getattr(self, stage)
+        names = [getattr(config, "instruction", None), getattr(getattr(config, "translate", None), "instruction", None)]
+        names += [getattr(entry, "instruction", None) for entry in getattr(config, "judges", ())]
+        names += [way.instruction for way in getattr(config, "ways", ())]
+        return sorted(instructions.load(name, tongue).label for name in names if name for tongue in self.languages)
 
     def _engine_references(self) -> Iterable[tuple[str, str]]:
         if self.prompts.translate:
@@ -311,9 +321,12 @@ def load(name: str, overrides: Sequence[str] = (), **replaced: Any) -> Recipe:
         _override(tree, override)
     tree.update({key: value for key, value in replaced.items() if value is not None})
     try:
-        return Recipe.model_validate(tree)
+        recipe = Recipe.model_validate(tree)
     except ValidationError as error:
         raise RecipeError(f"{path}: {_explain(error)}") from None
+    for stage in STAGES:
+        recipe.settings(stage)  # names an instruction that is not there
+    return recipe
 
 
 def _find(name: str) -> Path:
@@ -329,14 +342,18 @@ def _override(tree: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals:
         raise RecipeError(f"--set {override}: write --set key=value, such as --set generate.samples=4")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override}: the value is not YAML: {' '.join(str(error).split())}") from None
     *parents, last = key.split(".")
     node: dict[str, Any] | list[Any] = tree
     for part in parents:
         node = _child(node, part, override)
     if isinstance(node, list):
-        node[_index(node, last, override)] = yaml.safe_load(value)
+        node[_index(node, last, override)] = parsed
     else:
-        node[last] = yaml.safe_load(value)
+        node[last] = parsed
 
 
 def _child(node: dict[str, Any] | list[Any], part: str, override: str) -> dict[str, Any] | list[Any]:

@@ -42,7 +42,9 @@ def hub_server() -> Iterator[str]:
     assert process.stdout
     try:
         first = process.stdout.readline()  # printed once the Hub accepts connections
-        assert os.environ["HF_ENDPOINT"] in first, process.stderr.read() if process.stderr else first
+        if os.environ["HF_ENDPOINT"] not in first:
+            process.terminate()
+            raise RuntimeError(f"the Hub did not start: {first}{process.communicate()[1]}")
         yield os.environ["HF_ENDPOINT"]
     finally:
         process.terminate()

@@ -295,7 +295,9 @@ def test_an_endpoint_that_is_no_hub_is_one_line(rubbish: str, monkeypatch: pytes
     assert_one_line(caught.value)
 
 
-def test_a_hub_that_goes_away_is_not_a_missing_file(hub: Hub, repo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_goes_away_is_not_a_missing_file(
+    hub: Hub, repo: str, monkeypatch: pytest.MonkeyPatch, waited: list[float]
+) -> None:
     hub.publish(repo, "dataset", "a file", {"a.txt": b"a"})
     revision = head(hub, repo)
     monkeypatch.setattr(hub.api, "endpoint", "http://127.0.0.1:1")

@@ -1,6 +1,7 @@
 """language.py: each segment gets its language, whatever maths, code and short sentences surround it."""
 
 import time
+import os
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ CHAINS = {
     "hy": "Նախ հաշվենք խնձորները։ Մարիամն ուներ $5$ խնձոր և գնեց ևս երեքը։ Ուրեմն ընդամենը ութն է։",
     "my": "ပထမဦးစွာ ပန်းသီးများကို ရေတွက်ကြမည်။ စုစုပေါင်း ရှစ်လုံး ဖြစ်သည်။",
 }
-MGSM = Path("/work/shared/data/mgsm")
+MGSM = Path(os.environ.get("THINKIN_MGSM", "mgsm"))
 
 
 @pytest.mark.parametrize("language", CHAINS)

@@ -6,6 +6,7 @@ numbers, LaTeX and code survived. A prompt that fails a check is published under
 
 import asyncio
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
@@ -141,9 +142,19 @@ def defects(source: str, text: str, tongue: str) -> tuple[str, ...]:
 
 
 def _multiset(pattern: re.Pattern[str], text: str) -> Counter[str]:
-    """What the pattern finds, with numbers reduced to their digits: separators differ from language to language."""
+    """What the pattern finds; numbers in one notation, since separators and digits differ from language to language."""
     found = pattern.findall(text)
-    return Counter(re.sub(r"[^\d]", "", match) for match in found) if pattern is _NUMBER else Counter(found)
+    return Counter(map(_plain, found)) if pattern is _NUMBER else Counter(found)
+
+
+def _plain(number: str) -> str:
+    """`1,250`, `1 250` and `١٢٥٠` are 1250; `2,50` is 2.5. Three digits behind a separator are a group."""
+    digits = "".join(str(unicodedata.digit(sign)) if sign.isdigit() else sign for sign in number)
+    decimals = re.search(r"[.,](\d+)$", digits)
+    if decimals is None or len(decimals[1]) == 3:
+        return re.sub(r"\D", "", digits)
+    whole, part = re.sub(r"\D", "", digits[: decimals.start()]), decimals[1].rstrip("0")
+    return f"{whole}.{part}" if part else whole
 
 
 def counts(prompts: Iterable[Prompt]) -> Mapping[str, Mapping[str, int]]:
