@@ -1,7 +1,7 @@
 """language.py: each segment gets its language, whatever maths, code and short sentences surround it."""
 
-import time
 import os
+import time
 from pathlib import Path
 
 import pytest
