@@ -60,6 +60,7 @@ async def serve(engine: Engine, hub: Hub) -> AsyncIterator[Door]:
             # TGI's client adds /v1 by itself
             url = address if engine.kind == "tgi" else f"{address}/v1"
             door = _door(engine, url, name, _template(engine, hub, revision))
+            door.revision = revision
             try:
                 yield door
             finally:

@@ -85,17 +85,13 @@ class Output(Generic[R]):
     def _same(self, done: Facts) -> bool:
         return (done.digest, done.inputs) == (self.digest, self.inputs)
 
-    def open(self, items: Sequence[Item[T]], quiet: bool = False) -> list[Item[T]]:
+    def open(self, items: Sequence[Item[T]]) -> list[Item[T]]:
         """What of `items` is not published yet.
 
         Rows that a changed recipe no longer asks for leave the branch with the next commit; its history keeps them.
         A run that is limited to a few rows removes none.
         """
-        # a card that cannot be written must show before anything is paid for
-        cards.data_card(self.run, self.repo, self._facts(complete=False, counts={}, details={}), [])
-        if self.snapshot is None:
-            self.run.hub.create(self.repo, "dataset", self.run.recipe.private)
-            self.snapshot = self.run.hub.snapshot(self.repo, "dataset", self.stage)
+        self._opened()
         wanted, done = {item.id for item in items}, set[str]()
         for folder in FOLDERS:
             for path, ids in self._ids(folder).items():
@@ -104,9 +100,18 @@ class Output(Generic[R]):
                     self._replaced.add(path)
         pending = [item for item in items if item.id not in done]
         self._keep(wanted)
-        if not quiet:
-            self._say(len(items), len(pending))
+        self._say(len(items), len(pending))
         return pending
+
+    def _opened(self) -> Snapshot:
+        """The repo as it is, created where it is not there yet."""
+        # a card that cannot be written must show before anything is paid for
+        cards.data_card(self.run, self.repo, self._facts(complete=False, counts={}, details={}), [])
+        if self.snapshot is None:
+            self.run.hub.create(self.repo, "dataset", self.run.recipe.private)
+            self.snapshot = self.run.hub.snapshot(self.repo, "dataset", self.stage)
+        assert self.snapshot
+        return self.snapshot
 
     def _ids(self, folder: str) -> Mapping[str, set[str]]:
         assert self.snapshot
@@ -134,15 +139,15 @@ class Output(Generic[R]):
 
     def restart(self) -> None:
         """Replace all that is published: for a stage whose every row depends on all the others."""
-        self.open([], quiet=True)
-        assert self.snapshot
-        self._replaced = {path for folder in FOLDERS for path in self.snapshot.parts(folder)}
-        self.rows = []
+        snapshot = self._opened()
+        self._replaced = {path for folder in FOLDERS for path in snapshot.parts(folder)}
 
-    def used(self, door: Door, engine: Engine, revision: str = "") -> None:
+    def used(self, door: Door, engine: Engine) -> None:
         """Count what goes through this door, and name its model in the facts."""
         self.doors.append(door)
-        self.models[engine.model] = Input(repo=engine.model, kind="model", revision=revision or engine.revision or "")
+        self.models[engine.model] = Input(
+            repo=engine.model, kind="model", revision=door.revision or engine.revision or ""
+        )
 
     def add(self, placed: Placed[R]) -> None:
         self.rows.append(placed)

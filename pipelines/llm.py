@@ -74,6 +74,8 @@ class Door:
 
     model: str
     template: Template
+    revision: str = field(default="", init=False)
+    """The model's commit, where it is known: that of a server which was started here."""
     usage: Usage = field(default=Usage(), init=False)
 
     async def ask(self, request: Request) -> Reply:

@@ -119,14 +119,15 @@ async def _fill(run: Run, output: Output[Result], pending: list[Item[Question]],
 
 
 def result(question: Question, reply: Reply) -> Result:
-    """What a reply is worth. The answer is looked for after the think block, or in the whole where there is none."""
+    """What a reply is worth. The answer is looked for after the think block, and where nothing comes after it (a block
+    that was never closed) inside it: being right is counted apart from thinking in due form."""
     chain, tongue = reply.chain(), question.tongue
     defects = chains.defects(chain, reply.finish_reason)
     labels = {*language.LABELS, tongue}
     think = language.report(chain.reasoning or "", labels)
     answer = language.report(chain.answer, labels)
     whole = language.report(f"{chain.reasoning or ''}\n{chain.answer}", labels)
-    found = answers.extract(chain.answer, tongue)
+    found = answers.extract(chain.answer or chain.reasoning or "", tongue)
     gold = question.item.gold or ""
     outcome = (
         answers.verify(gold, found.text, tongue).kind if found and gold else "undecidable" if not gold else "wrong"

@@ -50,7 +50,7 @@ async def _fill(run: Run, output: Output[Candidate], pending: list[Item[Sample]]
     for language in {item.language for item in pending}:
         output.instructions.add(instructions.load(run.recipe.generate.instruction, language).label)
     async with engines.serve(engine, run.hub) as door:
-        output.used(door, engine, revision)
+        output.used(door, engine)
 
         async def step(sample: Sample) -> Placed[Candidate]:
             reply = await door.ask(sample.request)

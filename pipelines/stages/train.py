@@ -22,7 +22,7 @@ from pipelines import cards, facts
 from pipelines.errors import StageError
 from pipelines.facts import Facts, Input
 from pipelines.hub import Snapshot
-from pipelines.recipe import Train
+from pipelines.recipe import Train, dump
 from pipelines.records import Conversation
 from pipelines.run import Run
 from pipelines.screen import Bar, Screen
@@ -218,6 +218,7 @@ def _publish(run: Run, made: Facts, model: Path, before: Snapshot | None) -> Non
         path.relative_to(model).as_posix(): path for path in sorted(model.rglob("*")) if path.is_file()
     }
     files["README.md"] = cards.model_card(run, made, (), ()).encode()
+    files["run/recipe.yaml"] = dump(run.recipe).encode()
     files["run/train.json"] = made.model_dump_json(indent=2).encode()
     stale = [path for path in (before.files if before else ()) if path not in files and path not in KEPT]
     parent = before.revision if before else None

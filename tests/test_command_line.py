@@ -1,0 +1,87 @@
+"""The commands as a person types them: exit codes, one clear line, a Hub in the background."""
+
+import os
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def command(*words: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
+    changed = {**os.environ, **{name: value for name, value in environment.items() if value is not None}}
+    for name in [name for name, value in environment.items() if value is None]:
+        changed.pop(name, None)
+    line = [sys.executable, "-m", "pipelines", *words]
+    return subprocess.run(line, cwd=ROOT, env=changed, capture_output=True, text=True, timeout=120, check=False)
+
+
+def free_port() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
+
+
+@pytest.fixture
+def background(tmp_path: Path) -> Iterator[tuple[list[str], str]]:
+    """Options of a Hub of its own, and its address; stopped afterwards whatever happened."""
+    port = free_port()
+    options = ["--data", str(tmp_path / "hub"), "--port", port]
+    yield options, f"http://127.0.0.1:{port}"
+    command("hub", "--stop", *options[:2])
+
+
+def test_a_hub_in_the_background_serves_until_it_is_stopped(background: tuple[list[str], str]) -> None:
+    options, address = background
+    assert address in command("hub", "--detach", *options, HF_TOKEN="hf_one").stdout
+    assert urllib.request.urlopen(address).status == 200
+    assert "already running" in command("hub", "--detach", *options, HF_TOKEN="hf_one").stdout
+    assert "stopped" in command("hub", "--stop", *options[:2]).stdout
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(address)
+
+
+def test_a_hub_on_a_taken_port_says_so_in_a_line(hub_server: str, tmp_path: Path) -> None:
+    port = hub_server.rsplit(":", 1)[1]
+    ended = command("hub", "--data", str(tmp_path / "other"), "--port", port, HF_TOKEN="hf_one")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: the Hub cannot start at")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_the_token_of_a_hub_stands_in_no_file_of_it(background: tuple[list[str], str]) -> None:
+    options, _ = background
+    token = "hf_a_token_that_must_not_be_found"
+    command("hub", "--detach", *options, HF_TOKEN=token)
+    files = [path for path in Path(options[1]).rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if token.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "told"),
+    [
+        (["generate", "demo"], {"HF_TOKEN": None, "HF_TOKEN_PATH": "/nonexistent"}, "set HF_TOKEN"),
+        (["generate", "demo"], {"HF_TOKEN": "hf_wrong"}, "does not know the token"),
+        (["generate", "demo"], {"HF_ENDPOINT": "http://127.0.0.1:9"}, "no Hub answers at http://127.0.0.1:9"),
+        (["choose", "demo"], {}, "run judge first"),
+        (["run", "demo", "--from", "train", "--to", "judge"], {}, "comes after"),
+        (["run", "demo", "--from", "training"], {}, "there is no stage 'training'"),
+        (["generate", "demo", "--wrong"], {}, "--wrong"),
+        (["genrate", "demo"], {}, "genrate"),
+    ],
+)
+def test_what_a_person_gets_wrong_is_one_line_on_stderr(
+    hub_server: str, words: list[str], environment: dict[str, str | None], told: str
+) -> None:
+    ended = command(*words, **environment)
+    assert ended.returncode in (1, 2)
+    assert told in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert "hf_" not in ended.stderr
