@@ -189,17 +189,23 @@ def differences(run: Run, rows: list[Result]) -> list[tables.Difference]:
     ]
 
 
+def lines(run: Run, rows: list[Result]) -> tuple[tables.Line, ...]:
+    """The rates, in the order in which the recipe names the ways of asking."""
+    ways = [way.name for way in run.recipe.evaluate.ways]
+    return tables.summarise(sorted((row for row in rows if row.way in ways), key=lambda row: ways.index(row.way)))
+
+
 def show(run: Run, rows: list[Result]) -> None:
-    tables.render(tables.summarise(rows), differences(run, rows), run.screen.console)
+    tables.render(lines(run, rows), differences(run, rows), run.screen.console)
 
 
 def _markdown(run: Run, rows: list[Result]) -> str:
-    return tables.markdown(tables.summarise(rows), differences(run, rows))
+    return tables.markdown(lines(run, rows), differences(run, rows))
 
 
 def _update_card(run: Run, trained: Snapshot, rows: list[Result], told: Facts) -> None:
     assert trained.facts
-    card = cards.model_card(run, trained.facts, tables.summarise(rows), differences(run, rows))
+    card = cards.model_card(run, trained.facts, lines(run, rows), differences(run, rows))
     files = {"README.md": card.encode(), "run/evaluate.json": told.model_dump_json(indent=1).encode()}
     run.hub.publish(run.model, "model", "evaluate: results", files)
 
