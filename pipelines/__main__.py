@@ -27,6 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+INTERRUPTED = 130
+"""The exit code of a shell for Ctrl-C; typer returns it, too."""
+
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe, in YAML.")
@@ -39,18 +42,18 @@ def main() -> None:
     _environment()
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except Problem as problem:
         typer.echo(f"error: {problem}", err=True)
         sys.exit(problem.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("stopped; what was published stays, and the same command goes on from there", err=True)
-        sys.exit(130)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
+        code = INTERRUPTED
     except typer.exceptions.TyperException as usage:  # a wrong option or argument
         typer.echo(f"error: {usage}", err=True)
         sys.exit(2)
+    if code == INTERRUPTED:
+        typer.echo("stopped; what was published stays, and the same command goes on from there", err=True)
+    sys.exit(code or 0)
 
 
 def _environment() -> None:

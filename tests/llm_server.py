@@ -29,6 +29,8 @@ class Script:
     faults: list[str] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     delay: float = 0.0
+    asked: threading.Event = field(default_factory=threading.Event)
+    """Set by the first request."""
     message: dict[str, Any] = field(default_factory=dict)
     """Fields of every chat message beside its content, such as `reasoning`."""
     retry_after: str = "0"
@@ -77,6 +79,7 @@ def _handler(script: Script, good: Any) -> Any:
     async def handle(request: Request) -> Response:
         body = json.loads(await request.body())
         script.requests.append(body)
+        script.asked.set()
         if script.delay:
             await asyncio.sleep(script.delay)
         if script.faults:

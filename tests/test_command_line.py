@@ -1,6 +1,7 @@
 """The commands as a person types them: exit codes, one clear line, a Hub in the background."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from llm_server import Script, serving
 
 ROOT = Path(__file__).parent.parent
 
@@ -85,3 +88,31 @@ def test_what_a_person_gets_wrong_is_one_line_on_stderr(
     assert told in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
     assert "hf_" not in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stage_that_is_stopped_says_so_and_leaves_with_130(
+    hub_server: str, name: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    source = {"kind": "gym", "task": "gsm_symbolic", "rows": 2}
+    way = {"name": "base", "model": "base", "instruction": "plain.v1"}
+    script = Script(delay=60)
+    with serving(script) as url:
+        recipe = {
+            "name": name,
+            "languages": ["ru"],
+            "engines": {"model": {"kind": "openai", "model": "scripted", "url": url}},
+            "prompts": {"sources": [source], "translate": {"engine": "model"}},
+            "generate": {"engine": "model"},
+            "train": {"student": "tiny/student"},
+            "evaluate": {"engine": "model", "ways": [way], "benchmarks": [{"name": "same", "source": source}]},
+        }
+        file = tmp_path / "recipe.yaml"
+        file.write_text(yaml.safe_dump(recipe))
+        line = [sys.executable, "-m", "pipelines", "prompts", str(file)]
+        with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+            assert script.asked.wait(60)
+            process.send_signal(number)
+            _, told = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert told.splitlines()[-1].startswith("stopped; what was published stays")
