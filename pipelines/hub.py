@@ -36,7 +36,7 @@ from huggingface_hub.errors import (
 )
 
 from pipelines.errors import PublishConflict, StageError
-from pipelines.facts import Facts
+from pipelines.facts import Facts, Input
 from pipelines.parquet import from_table, to_bytes
 from pipelines.records import Row, digest
 
@@ -55,6 +55,11 @@ class Snapshot:
     revision: str
     files: tuple[str, ...]
     facts: Facts | None
+
+    @property
+    def input(self) -> Input:
+        """What the facts of a stage that read this name as its input."""
+        return Input(repo=self.repo, kind=self.kind, revision=self.revision)
 
     def parts(self, folder: str, languages: Iterable[str] | None = None) -> list[str]:
         """The parquet files of `data`, `rejected` or `failures`, of all languages or of those named."""

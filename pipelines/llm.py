@@ -7,6 +7,7 @@ puts it: a field `reasoning` or `reasoning_content`, or inline in the text.
 
 import asyncio
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ class Template(Protocol):
 
 
 @dataclass
-class Door:
+class Door(ABC):
     """A way to one served model. `usage` counts what was answered through it."""
 
     model: str
@@ -98,14 +99,14 @@ class Door:
         opening = request.opening.removeprefix("<think>").lstrip("\n") if opened else request.opening
         return before + opening
 
-    async def close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def close(self) -> None: ...
 
-    async def _ask(self, request: Request) -> Reply:
-        raise NotImplementedError
+    @abstractmethod
+    async def _ask(self, request: Request) -> Reply: ...
 
-    async def _likelihood(self, before: str, text: str) -> tuple[int, float]:
-        raise NotImplementedError
+    @abstractmethod
+    async def _likelihood(self, before: str, text: str) -> tuple[int, float]: ...
 
     def _count(self, prompt: int, completion: int) -> None:
         self.usage = self.usage.plus(Usage(requests=1, prompt_tokens=prompt, completion_tokens=completion))

@@ -284,11 +284,16 @@ class Recipe(Config):
 
     def _told(self, stage: Stage) -> list[str]:
         """The very texts of the instructions that a stage uses."""
-        config = getattr(self, stage)
-        names = [getattr(config, "instruction", None), getattr(getattr(config, "translate", None), "instruction", None)]
-        names += [getattr(entry, "instruction", None) for entry in getattr(config, "judges", ())]
-        names += [way.instruction for way in getattr(config, "ways", ())]
-        return sorted(instructions.load(name, tongue).label for name in names if name for tongue in self.languages)
+        translate = self.prompts.translate
+        names: dict[Stage, list[str]] = {
+            "prompts": [translate.instruction] if translate else [],
+            "generate": [self.generate.instruction],
+            "judge": [judge.instruction for judge in self.judge.judges if judge.kind == "rubric"],
+            "evaluate": [way.instruction for way in self.evaluate.ways],
+        }
+        return sorted(
+            instructions.load(name, tongue).label for name in names.get(stage, ()) for tongue in self.languages
+        )
 
     def _engine_references(self) -> Iterable[tuple[str, str]]:
         if self.prompts.translate:

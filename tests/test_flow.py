@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rows import prompt
 
 from pipelines import flow, hub
 from pipelines.errors import PublishConflict, SampleError, StageError
@@ -50,22 +51,6 @@ def start(hub_server: str, name: str) -> Callable[..., Run]:
 
 def identity(number: int) -> str:
     return f"{number:016x}"
-
-
-def prompt(number: int, language: str = "ru") -> Prompt:
-    return Prompt(
-        id=identity(number),
-        language=language,
-        text=f"Сколько будет {number} + 1?",
-        source_text="",
-        source_language="ru",
-        dataset="made/up",
-        source_row=str(number),
-        family="sum",
-        gold=str(number + 1),
-        translator=None,
-        defects=(),
-    )
 
 
 async def good(number: int) -> Placed[Prompt]:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from huggingface_hub import constants
+from rows import prompt
 
 from pipelines import hub as hub_module
 from pipelines.errors import PublishConflict, StageError
@@ -40,22 +41,6 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found = list[float]()
     monkeypatch.setattr(hub_module.time, "sleep", found.append)
     return found
-
-
-def prompt(number: int, language: str = "ru") -> Prompt:
-    return Prompt(
-        id=f"{number:016x}",
-        language=language,
-        text=f"Сколько будет {number} + 1?",
-        source_text="",
-        source_language="ru",
-        dataset="made/up",
-        source_row=str(number),
-        family="sum",
-        gold=str(number + 1),
-        translator=None,
-        defects=(),
-    )
 
 
 def head(hub: Hub, repo: str) -> str:

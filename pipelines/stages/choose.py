@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 
 from pipelines import chains
-from pipelines.facts import Input
 from pipelines.flow import Output, Placed
 from pipelines.hub import Snapshot
 from pipelines.recipe import Choose
@@ -18,8 +17,7 @@ from pipelines.run import Run
 
 def run(run: Run) -> None:
     source = run.hub.need(run.judged, "dataset", "judge")
-    inputs = [Input(repo=source.repo, kind="dataset", revision=source.revision)]
-    output = Output(run, "choose", run.chosen, Conversation, inputs)
+    output = Output(run, "choose", run.chosen, Conversation, [source.input])
     if output.up_to_date():
         return
     output.restart()

@@ -39,7 +39,7 @@ def run(run: Run) -> None:
     models = engines_of(run, trained)
     prompts = run.hub.need(run.prompts, "dataset", "prompts")
     inputs = [Input(repo=engine.model, kind="model", revision=engine.revision or "") for engine in models.values()]
-    output = Output(run, "evaluate", run.results, Result, [*inputs, _input(prompts)])
+    output = Output(run, "evaluate", run.results, Result, [*inputs, prompts.input])
     if output.up_to_date():
         show(run, list(output.all_rows()))
         return
@@ -208,10 +208,6 @@ def _update_card(run: Run, trained: Snapshot, rows: list[Result], told: Facts) -
     card = cards.model_card(run, trained.facts, lines(run, rows), differences(run, rows))
     files = {"README.md": card.encode(), "run/evaluate.json": told.model_dump_json(indent=1).encode()}
     run.hub.publish(run.model, "model", "evaluate: results", files)
-
-
-def _input(snapshot: Snapshot) -> Input:
-    return Input(repo=snapshot.repo, kind=snapshot.kind, revision=snapshot.revision)
 
 
 def _plain(text: str) -> str:

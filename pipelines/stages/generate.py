@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipelines import chains, engines, instructions
-from pipelines.facts import Input
 from pipelines.flow import Item, Output, Placed, each
 from pipelines.llm import Reply, Request
 from pipelines.recipe import Recipe
@@ -30,8 +29,7 @@ class Sample:
 
 def run(run: Run) -> None:
     source = run.hub.need(run.prompts, "dataset", "prompts")
-    inputs = [Input(repo=source.repo, kind="dataset", revision=source.revision)]
-    output = Output(run, "generate", run.candidates, Candidate, inputs)
+    output = Output(run, "generate", run.candidates, Candidate, [source.input])
     if output.up_to_date():
         return
     engine = run.recipe.engines[run.recipe.generate.engine]

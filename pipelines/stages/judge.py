@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines import answers, chains, engines, instructions, language
 from pipelines.errors import SampleError
-from pipelines.facts import Input
 from pipelines.flow import Item, Output, Placed, each
 from pipelines.llm import Door, Request
 from pipelines.recipe import Judge, RubricJudge, Sampling
@@ -34,8 +33,7 @@ class Rubric(BaseModel):
 
 def run(run: Run) -> None:
     source = run.hub.need(run.candidates, "dataset", "generate")
-    inputs = [Input(repo=source.repo, kind="dataset", revision=source.revision)]
-    output = Output(run, "judge", run.judged, Judged, inputs)
+    output = Output(run, "judge", run.judged, Judged, [source.input])
     if output.up_to_date():
         return
     rows = run.hub.rows(source, Candidate, languages=run.recipe.languages)

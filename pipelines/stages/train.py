@@ -43,7 +43,7 @@ def run(run: Run) -> None:
     student = Input(
         repo=recipe.student, kind="model", revision=run.hub.revision(recipe.student, "model", recipe.revision)
     )
-    inputs = (Input(repo=data.repo, kind="dataset", revision=data.revision), student)
+    inputs = (data.input, student)
     before = run.hub.snapshot(run.model, "model", "train")
     if before and _up_to_date(before.facts, run.recipe.digest("train"), inputs):
         run.screen.say(f"train: {run.model} is up to date")
