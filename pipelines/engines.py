@@ -86,10 +86,10 @@ def _command(engine: Engine, hub: Hub, revision: str, port: int) -> tuple[list[s
             path = hub.file(engine.model, "model", revision, engine.file or "")
             command = [sys.executable, "-m", "pipelines.servers.llamacpp", "--model", path, "--alias", name]
             command += ["--port", str(port), "--parallel", str(engine.parallel), "--context", str(engine.context)]
-        case "scorer":
+        case "batched":
             folder = str(hub.folder(engine.model, "model", revision, ignore=["*.gguf"]))
-            command = [sys.executable, "-m", "pipelines.servers.scorer", "--model", folder, "--alias", name]
-            command += ["--port", str(port)]
+            command = [sys.executable, "-m", "pipelines.servers.batched", "--model", folder, "--alias", name]
+            command += ["--port", str(port), "--context", str(engine.context)]
         case "transformers":
             name = str(hub.folder(engine.model, "model", revision, ignore=["*.gguf"]))
             command = [str(Path(sys.executable).parent / "transformers"), "serve", name, "--continuous-batching"]

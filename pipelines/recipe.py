@@ -51,7 +51,7 @@ class GgufImport(Config):
 class Engine(Config):
     """A model and what serves it: started on this machine, or, where `url` is given, already running there."""
 
-    kind: Literal["llamacpp", "scorer", "transformers", "tgi", "vllm", "openai"]
+    kind: Literal["llamacpp", "batched", "transformers", "tgi", "vllm", "openai"]
     model: str
     revision: str | None = None
     file: str | None = None

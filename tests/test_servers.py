@@ -38,7 +38,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         TEXTS, trainers.BpeTrainer(vocab_size=400, special_tokens=["<end>"], initial_alphabet=alphabet)
     )
     folder = tmp_path_factory.mktemp("tiny")
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>").save_pretrained(folder)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
+    fast.chat_template = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
+    fast.save_pretrained(folder)
     torch.manual_seed(0)
     config = Qwen2Config(
         vocab_size=400,
@@ -95,8 +97,8 @@ def serving(kind: str, model: Path, *options: str) -> Iterator[tuple[str, subpro
 
 
 @pytest.fixture(scope="session")
-def scorer(tiny: Path) -> Iterator[str]:
-    with serving("scorer", tiny, "--batch", "3") as (address, _):
+def batched(tiny: Path) -> Iterator[str]:
+    with serving("batched", tiny, "--batch", "3") as (address, _):
         yield address
 
 
@@ -116,14 +118,14 @@ def scores(answer: dict[str, Any]) -> list[float]:
     return others
 
 
-def test_scores_are_those_of_the_model_alone_and_in_a_batch(scorer: str, tiny: Path) -> None:
+def test_scores_are_those_of_the_model_alone_and_in_a_batch(batched: str, tiny: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.bfloat16)
-    alone = [asyncio.run(post_all(scorer, "/v1/completions", [asked(text)]))[0] for text in TEXTS]
-    together = asyncio.run(post_all(scorer, "/v1/completions", [asked(text) for text in TEXTS * 3]))
+    alone = [asyncio.run(post_all(batched, "/v1/completions", [asked(text)]))[0] for text in TEXTS]
+    together = asyncio.run(post_all(batched, "/v1/completions", [asked(text) for text in TEXTS * 3]))
     for number, text in enumerate(TEXTS):
         ids = tokenizer(text, return_tensors="pt")["input_ids"]
         with torch.inference_mode():
@@ -134,9 +136,9 @@ def test_scores_are_those_of_the_model_alone_and_in_a_batch(scorer: str, tiny: P
             assert sum(scores(answer)) / len(expected) == pytest.approx(sum(expected) / len(expected), abs=0.01)
 
 
-def test_an_answer_holds_what_was_asked_token_by_token(scorer: str) -> None:
+def test_an_answer_holds_what_was_asked_token_by_token(batched: str) -> None:
     text = TEXTS[2]
-    (answer,) = asyncio.run(post_all(scorer, "/v1/completions", [asked(text, logprobs=1)]))
+    (answer,) = asyncio.run(post_all(batched, "/v1/completions", [asked(text, logprobs=1)]))
     choice = answer["choices"][0]
     tokens, offsets = choice["logprobs"]["tokens"], choice["logprobs"]["text_offset"]
     assert choice["text"] == "".join(tokens) == text
@@ -144,19 +146,77 @@ def test_an_answer_holds_what_was_asked_token_by_token(scorer: str) -> None:
     assert answer["usage"] == {"prompt_tokens": len(tokens), "completion_tokens": 0, "total_tokens": len(tokens)}
 
 
-def test_the_openai_client_can_ask_the_scorer(scorer: str) -> None:
+def test_the_openai_client_can_ask_how_likely_a_text_is(batched: str) -> None:
     import openai
 
-    client = openai.OpenAI(base_url=f"{scorer}/v1", api_key="none")
+    client = openai.OpenAI(base_url=f"{batched}/v1", api_key="none")
     assert [model.id for model in client.models.list()] == ["tiny"]
     answer = client.completions.create(model="tiny", prompt=TEXTS[0], max_tokens=0, echo=True, logprobs=0)
     assert answer.choices[0].logprobs is not None
     assert answer.choices[0].logprobs.token_logprobs is not None
 
 
+def wanted(prompt: str, **other: object) -> dict[str, object]:
+    return {"model": "tiny", "prompt": prompt, "max_tokens": 12, "temperature": 0} | other
+
+
+def written(address: str, bodies: list[dict[str, object]]) -> list[str]:
+    return [answer["choices"][0]["text"] for answer in asyncio.run(post_all(address, "/v1/completions", bodies))]
+
+
+def test_a_greedy_text_is_the_models_own_and_one_of_a_batch_follows_its_model(batched: str, tiny: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.bfloat16)
+    alone = [written(batched, [wanted(text)])[0] for text in TEXTS]
+    for text, found in zip(TEXTS, alone, strict=True):
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        own = model.generate(input_ids=ids, max_new_tokens=12, do_sample=False, eos_token_id=tokenizer.eos_token_id)
+        own = own[0, ids.shape[1] :]
+        assert found == tokenizer.decode(own, skip_special_tokens=True)
+    # rounding differs in a batch: the first token, at least, is the model's
+    first = written(batched, [wanted(text, max_tokens=1) for text in TEXTS * 3])
+    assert sum(alone[number % len(TEXTS)].startswith(text) for number, text in enumerate(first)) >= 13
+
+
+def test_a_seed_gives_the_same_text_whatever_is_asked_beside_it_and_another_seed_another(batched: str) -> None:
+    drawn = [wanted(TEXTS[0], temperature=1.5, seed=seed) for seed in (1, 2, 1)]
+    one, two, again = written(batched, drawn)
+    assert one == again
+    assert one != two
+    assert written(batched, [wanted(TEXTS[0], temperature=1.5, top_p=1e-6, seed=7)]) == written(
+        batched, [wanted(TEXTS[0])]
+    )
+
+
+def test_each_request_of_a_batch_keeps_its_own_limit(batched: str) -> None:
+    bodies = [wanted(TEXTS[0], max_tokens=limit) for limit in (3, 30, 9)]
+    for body, answer in zip(bodies, asyncio.run(post_all(batched, "/v1/completions", bodies)), strict=True):
+        ended = answer["choices"][0]["finish_reason"] == "stop"
+        assert answer["usage"]["completion_tokens"] <= body["max_tokens"]  # pyright: ignore[reportOperatorIssue]
+        assert ended or answer["usage"]["completion_tokens"] == body["max_tokens"]
+
+
+def test_a_chat_is_rendered_by_the_models_template(batched: str) -> None:
+    chat: dict[str, object] = {"messages": [{"role": "user", "content": TEXTS[0]}]}
+    body = {"model": "tiny", "max_tokens": 12, "temperature": 0} | chat
+    (answer,) = asyncio.run(post_all(batched, "/v1/chat/completions", [body]))
+    assert answer["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": written(batched, [wanted(f"{TEXTS[0]}\n")])[0],
+    }
+
+
 @pytest.mark.parametrize(
     ("body", "status", "told"),
     [
+        (wanted("a b", temperature="hot"), 400, "temperature must be a number"),
+        (wanted("a b", max_tokens=1.5), 400, "max_tokens must be a number"),
+        (wanted("a b", max_tokens=300), 400, "do not fit into 256"),
+        (wanted("a b", n=2), 400, "does not know n"),
+        (wanted("a b", response_format={"type": "json_object"}), 400, "does not know response_format"),
         (asked("a b", max_tokens=1), 400, "max_tokens 0"),
         (asked("a b", echo=False), 400, "echo true"),
         (asked("a b", logprobs=None), 400, "logprobs 0 or 1"),
@@ -167,21 +227,21 @@ def test_the_openai_client_can_ask_the_scorer(scorer: str) -> None:
         ([], 400, "no JSON object"),
     ],
 )
-def test_what_cannot_be_scored_is_refused_with_what_to_do(scorer: str, body: object, status: int, told: str) -> None:
-    answer = httpx2.post(f"{scorer}/v1/completions", json=body)
+def test_what_cannot_be_answered_is_refused_with_what_to_do(batched: str, body: object, status: int, told: str) -> None:
+    answer = httpx2.post(f"{batched}/v1/completions", json=body)
     assert answer.status_code == status
     assert told in answer.json()["error"]["message"]
 
 
 def test_sigterm_ends_a_server_with_code_0(tiny: Path) -> None:
-    with serving("scorer", tiny) as (_, process):
+    with serving("batched", tiny) as (_, process):
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
 
 
 def test_a_server_ends_when_its_parent_is_killed(tiny: Path) -> None:
     port = free_port()
-    starter = f"import subprocess; subprocess.run({command('scorer', tiny, port)!r})"
+    starter = f"import subprocess; subprocess.run({command('batched', tiny, port)!r})"
     parent = subprocess.Popen([sys.executable, "-c", starter], cwd=ROOT)
     address = wait_until_ready(port, parent)
     parent.kill()
@@ -194,7 +254,7 @@ def test_a_server_ends_when_its_parent_is_killed(tiny: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "content"),
-    [("scorer", None), ("llamacpp", None), ("llamacpp", b"no model"), ("llamacpp", b"GGUF\x03\0\0\0")],
+    [("batched", None), ("llamacpp", None), ("llamacpp", b"no model"), ("llamacpp", b"GGUF\x03\0\0\0")],
 )
 def test_a_model_that_is_missing_or_broken_is_one_line_and_code_1(
     kind: str, content: bytes | None, tmp_path: Path

@@ -1,7 +1,7 @@
 """Servers of our own, for machines without a GPU, each a process that `engines` starts, watches and stops.
 
 llamacpp   answers chats with a GGUF model
-scorer     says how likely a text is, with a model in safetensors
+batched    answers all that waits at once, and says how likely a text is, with a model in safetensors
 """
 
 import os
