@@ -199,6 +199,12 @@ def test_each_request_of_a_batch_keeps_its_own_limit(batched: str) -> None:
         assert ended or answer["usage"]["completion_tokens"] == body["max_tokens"]
 
 
+def test_what_prompts_share_is_read_once_and_changes_no_answer(batched: str) -> None:
+    prompts = [f"{TEXTS[1]} {text}" for text in (TEXTS[0], TEXTS[2], TEXTS[3])]
+    alone = [written(batched, [wanted(text, max_tokens=1)])[0] for text in prompts]
+    assert written(batched, [wanted(text, max_tokens=1) for text in prompts]) == alone
+
+
 def test_a_chat_is_rendered_by_the_models_template(batched: str) -> None:
     chat: dict[str, object] = {"messages": [{"role": "user", "content": TEXTS[0]}]}
     body = {"model": "tiny", "max_tokens": 12, "temperature": 0} | chat

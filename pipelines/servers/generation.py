@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,17 +39,21 @@ class Written:
 
 
 def generate(model: "PreTrainedModel", tasks: Sequence[Task], ends: Sequence[int]) -> list[Written]:
-    """Padded on the left, and decoded until the last one has ended or reached its limit.
+    """Decoded together, until the last one has ended or reached its limit.
 
+    What all prompts begin with (an instruction, an example) is read once; the padding stands between it and the rest.
     What is random comes from a generator of each task's own, so that its answer does not depend on its neighbours,
     but for the rounding of a batched multiplication.
     """
     width = max(len(task.prompt) for task in tasks)
+    shared = _shared([task.prompt for task in tasks])
     ids = torch.full((len(tasks), width), ends[0], device=model.device)
-    mask = torch.zeros_like(ids)
+    mask = torch.ones_like(ids)
     for row, task in enumerate(tasks):
-        ids[row, width - len(task.prompt) :] = torch.tensor(task.prompt, device=model.device)
-        mask[row, width - len(task.prompt) :] = 1
+        rest = width - len(task.prompt) + shared
+        ids[row, :shared] = torch.tensor(task.prompt[:shared], device=model.device)
+        ids[row, rest:] = torch.tensor(task.prompt[shared:], device=model.device)
+        mask[row, shared:rest] = 0
     # all that the model's own configuration says about sampling is the caller's to decide
     model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=ends[0], do_sample=False)
     longest = max(task.limit for task in tasks)
@@ -51,11 +62,28 @@ def generate(model: "PreTrainedModel", tasks: Sequence[Task], ends: Sequence[int
         output = generator.generate(
             input_ids=ids,
             attention_mask=mask,
+            past_key_values=_read(model, ids[:1, :shared], len(tasks)),
             max_new_tokens=longest,
-            logits_processor=LogitsProcessorList([_Drawn(tasks, mask)]),
+            logits_processor=LogitsProcessorList([_Drawn(tasks, mask.bool())]),
             stopping_criteria=StoppingCriteriaList([_Limits(tasks, width)]),
         )
     return [_written(row, task.limit, ends) for row, task in zip(output[:, width:].tolist(), tasks, strict=True)]
+
+
+def _shared(prompts: Sequence[tuple[int, ...]]) -> int:
+    """How many tokens all begin with; each keeps one at least that is its own, from which its answer begins."""
+    first, last = min(prompts), max(prompts)  # what these two share, all between them share
+    most = min(len(prompt) for prompt in prompts) - 1
+    return next((place for place in range(most) if first[place] != last[place]), most)
+
+
+def _read(model: "PreTrainedModel", ids: torch.Tensor, rows: int) -> DynamicCache:
+    """The model's cache after the shared beginning (1 x tokens), once for each row."""
+    cache = DynamicCache(config=model.config)
+    if ids.shape[1]:
+        model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
+        cache.batch_repeat_interleave(rows)
+    return cache
 
 
 def _written(row: list[int], limit: int, ends: Sequence[int]) -> Written:
@@ -70,13 +98,14 @@ class _Drawn(LogitsProcessor):
 
     def __init__(self, tasks: Sequence[Task], mask: torch.Tensor) -> None:
         self.tasks = tasks
-        self.padding = (mask == 0).sum(1).tolist()
+        self.mask = mask
         self.generators = [torch.Generator(mask.device).manual_seed(task.seed) for task in tasks]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         for row, task in enumerate(self.tasks):
             if task.penalty != 1:
-                seen = input_ids[row, self.padding[row] :].unique()
+                width = self.mask.shape[1]
+                seen = torch.cat([input_ids[row, :width][self.mask[row]], input_ids[row, width:]]).unique()
                 logits = scores[row, seen]
                 scores[row, seen] = torch.where(logits < 0, logits * task.penalty, logits / task.penalty)
             if task.temperature > 0:
