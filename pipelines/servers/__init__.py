@@ -4,10 +4,20 @@ llamacpp   answers chats with a GGUF model
 batched    answers all that waits at once, and says how likely a text is, with a model in safetensors
 """
 
+import argparse
 import os
 import signal
 import threading
 import time
+from pathlib import Path
+
+
+def common_options(parser: argparse.ArgumentParser, model: str) -> None:
+    """What `engines` tells each of them; `model` says what to give as one."""
+    parser.add_argument("--model", type=Path, required=True, help=model)
+    parser.add_argument("--alias", required=True, help="the model's name in requests")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
 
 
 def end_on_signal() -> None:

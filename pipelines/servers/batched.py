@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from pipelines.servers import end_on_signal, end_with_parent
+from pipelines.servers import common_options, end_on_signal, end_with_parent
 from pipelines.servers.batches import Batches
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class Server:
     alias: str
     context: int
     tokenizer: Any
+    unscorable: str
+    """Why this model cannot say how likely a text is; "" where it can."""
     scores: Batches[Sequence[int], list[float]]
     texts: "Batches[Task, Written]"
 
@@ -106,6 +108,8 @@ class Server:
         return text, "stop" if written.ended else "length", (len(ids), len(written.ids))
 
     async def _scored(self, body: Body, prompt: str) -> dict[str, Any]:
+        if self.unscorable:
+            raise RefusedError(400, self.unscorable)
         if body.get("max_tokens") != 0 or body.get("echo") is not True or body.get("logprobs") not in (0, 1):
             raise RefusedError(400, "a text is scored with max_tokens 0, echo true, logprobs 0 or 1, all three of them")
         encoded = self.tokenizer(prompt, return_offsets_mapping=True)
@@ -219,7 +223,11 @@ def load(folder: Path, alias: str, most: int, context: int | None) -> Server:
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.bfloat16)
     model.to(device).eval()
-    scoring.check(model, tokenizer)
+    try:
+        scoring.check(model, tokenizer)
+        unscorable = ""
+    except ValueError as error:  # no hindrance to writing
+        unscorable = str(error)
     stated = model.generation_config.eos_token_id
     ends = [*(stated if isinstance(stated, list) else [stated]), tokenizer.eos_token_id]
     ends = list(dict.fromkeys(token for token in ends if token is not None))
@@ -230,6 +238,7 @@ def load(folder: Path, alias: str, most: int, context: int | None) -> Server:
         alias,
         min(context or longest, longest),
         tokenizer,
+        unscorable,
         Batches(lambda prompts: scoring.score(model, prompts), len, most),
         Batches(lambda tasks: generation.generate(model, tasks, ends), lambda task: len(task.prompt), most),
     )
@@ -237,10 +246,7 @@ def load(folder: Path, alias: str, most: int, context: int | None) -> Server:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.servers.batched", description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="a folder with safetensors, config and tokenizer")
-    parser.add_argument("--alias", required=True, help="the model's name in requests")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
+    common_options(parser, "a folder with safetensors, config and tokenizer")
     parser.add_argument("--batch", type=int, default=8, help="requests answered at the same time")
     parser.add_argument("--context", type=int, help="tokens per request (default: as many as the model bears)")
     options = parser.parse_args()

@@ -8,10 +8,9 @@ import importlib
 import os
 import signal
 import sys
-from pathlib import Path
 from types import ModuleType
 
-from pipelines.servers import end_on_signal, end_with_parent
+from pipelines.servers import common_options, end_on_signal, end_with_parent
 
 
 def parameters(options: argparse.Namespace, xllamacpp: ModuleType) -> object:
@@ -64,10 +63,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipelines.servers.llamacpp", description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="the GGUF file")
-    parser.add_argument("--alias", required=True, help="the model's name in requests")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
+    common_options(parser, "the GGUF file")
     parser.add_argument("--parallel", type=int, default=8, help="requests answered at the same time")
     parser.add_argument("--context", type=int, default=4096, help="tokens per request, prompt and answer together")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
