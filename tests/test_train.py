@@ -11,12 +11,8 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from tokenizers import Tokenizer
-from tokenizers.decoders import ByteLevel as Decoder
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
-from tokenizers.trainers import BpeTrainer
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from tiny import make_student
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from trl import chat_template_utils
 from trl.trainer.utils import add_fused_lm_head
 
@@ -31,7 +27,6 @@ from pipelines.trainjob import Job, Report, Row
 CHATML = chat_template_utils.qwen2_5_chat_template
 DEEPSEEK = chat_template_utils.deepseek_r1_distill_chat_template
 STRIPPING = CHATML.replace("message.content + '<|im_end|>'", "message.content.split('</think>')[-1] + '<|im_end|>'")
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<｜User｜>", "<｜Assistant｜>"]
 QUESTION = "У Ани {} яблок, ей дали ещё {}. Сколько стало?"
 REASONING = "Было {}, дали {}. Складываем: всё верно."
 TINY = {"per_device_train_batch_size": 4, "num_train_epochs": 1, "learning_rate": 1e-3, "max_length": 512}
@@ -56,25 +51,7 @@ def rows(count: int = 8, length: int = 1) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Qwen2 of two layers, with a tokenizer made from the rows."""
-    folder = tmp_path_factory.mktemp("student")
-    trained = Tokenizer(BPE())
-    trained.pre_tokenizer = ByteLevel(add_prefix_space=False)
-    trained.decoder = Decoder()
-    texts = [message["content"] for row in rows() for message in row.messages]
-    alphabet = ByteLevel.alphabet()
-    trained.train_from_iterator(texts, BpeTrainer(vocab_size=600, special_tokens=SPECIAL, initial_alphabet=alphabet))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=trained, eos_token="<|im_end|>", pad_token="<|endoftext|>", bos_token="<|endoftext|>"
-    )
-    tokenizer.chat_template = CHATML
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    size = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
-    settings = Qwen2Config(vocab_size=len(tokenizer), **size, **heads, eos_token_id=tokenizer.eos_token_id)
-    Qwen2ForCausalLM(settings).to(torch.bfloat16).save_pretrained(folder)
-    return folder
+    return make_student(tmp_path_factory.mktemp("student"), CHATML, hidden_size=64, intermediate_size=128)
 
 
 @pytest.fixture

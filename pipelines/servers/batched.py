@@ -17,10 +17,11 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvicorn
 from jinja2 import TemplateError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -32,18 +33,38 @@ from pipelines.servers.batches import Batches
 if TYPE_CHECKING:
     from pipelines.servers.generation import Task, Written
 
-Body = Mapping[str, Any]
 
-SAMPLING: Mapping[str, tuple[float, float, float]] = {
-    # default, lowest, highest
-    "temperature": (1.0, 0.0, 10.0),
-    "top_p": (1.0, 1e-6, 1.0),
-    "repetition_penalty": (1.0, 1e-3, 10.0),
-    "seed": (0, -(2**63), 2**63 - 1),
-    "max_tokens": (16, 1, 2**31),
-}
-KNOWN = {"model", "messages", "prompt", "echo", "logprobs", "repeat_penalty", *SAMPLING}
-"""What a request may hold; llama.cpp's name of the repetition penalty is passed over in favour of the other one."""
+class Sampling(BaseModel):
+    """How to write: OpenAI's names and defaults, and the repetition penalty under vLLM's name."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str
+    temperature: float = Field(1.0, ge=0, le=10)
+    top_p: float = Field(1.0, gt=0, le=1)
+    repetition_penalty: float = Field(1.0, gt=0, le=10)
+    repeat_penalty: float | None = None
+    """llama.cpp's name of the repetition penalty, which its clients send beside the other one: not read."""
+    seed: int = Field(0, ge=-(2**63), lt=2**63)
+    max_tokens: int = Field(16, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, body: Any) -> Any:
+        return {name: value for name, value in body.items() if value is not None} if isinstance(body, dict) else body
+
+
+class Chat(Sampling):
+    messages: list[dict[str, Any]]
+
+
+class Completion(Sampling):
+    prompt: str
+    echo: bool = False
+    logprobs: int | None = None
+
+
+B = TypeVar("B", bound=Sampling)
 
 
 class RefusedError(Exception):
@@ -64,9 +85,9 @@ class Server:
     scores: Batches[Sequence[int], list[float]]
     texts: "Batches[Task, Written]"
 
-    async def chat(self, body: Body) -> dict[str, Any]:
+    async def chat(self, body: Chat) -> dict[str, Any]:
         try:
-            prompt = self.tokenizer.apply_chat_template(body["messages"], tokenize=False, add_generation_prompt=True)
+            prompt = self.tokenizer.apply_chat_template(body.messages, tokenize=False, add_generation_prompt=True)
         except (KeyError, TypeError, ValueError, TemplateError) as error:
             raise RefusedError(400, f"messages cannot be rendered: {type(error).__name__} {error}") from None
         ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
@@ -75,44 +96,39 @@ class Server:
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
         return self._answer("chat.completion", choice, usage)
 
-    async def completions(self, body: Body) -> dict[str, Any]:
-        prompt = body.get("prompt")
-        if not isinstance(prompt, str):
-            raise RefusedError(400, "prompt must be one string")
-        if body.get("echo") or body.get("max_tokens") == 0 or body.get("logprobs") is not None:
-            return await self._scored(body, prompt)
-        text, reason, usage = await self._generated(body, self.tokenizer(prompt)["input_ids"])
+    async def completions(self, body: Completion) -> dict[str, Any]:
+        if body.echo or body.max_tokens == 0 or body.logprobs is not None:
+            return await self._scored(body)
+        text, reason, usage = await self._generated(body, self.tokenizer(body.prompt)["input_ids"])
         choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
         return self._answer("text_completion", choice, usage)
 
-    async def _generated(self, body: Body, ids: list[int]) -> tuple[str, str, tuple[int, int]]:
+    async def _generated(self, body: Sampling, ids: list[int]) -> tuple[str, str, tuple[int, int]]:
         from pipelines.servers.generation import Task
 
-        settings = sampling(body)
-        limit = int(settings["max_tokens"])
-        if not 0 < len(ids) <= self.context - limit:
+        if not 0 < len(ids) <= self.context - body.max_tokens or not body.max_tokens:
             raise RefusedError(
                 400,
-                f"{len(ids)} tokens of prompt and {limit} to write do not fit into {self.context}, or are none",
+                f"{len(ids)} tokens of prompt and {body.max_tokens} to write do not fit into {self.context}, or are 0",
             )
         task = Task(
             prompt=tuple(ids),
-            limit=limit,
-            temperature=settings["temperature"],
-            top_p=settings["top_p"],
-            penalty=settings["repetition_penalty"],
-            seed=int(settings["seed"]),
+            limit=body.max_tokens,
+            temperature=body.temperature,
+            top_p=body.top_p,
+            penalty=body.repetition_penalty,
+            seed=body.seed,
         )
         written = await self.texts.ask(task)
         text = self.tokenizer.decode(written.ids, skip_special_tokens=True)
         return text, "stop" if written.ended else "length", (len(ids), len(written.ids))
 
-    async def _scored(self, body: Body, prompt: str) -> dict[str, Any]:
+    async def _scored(self, body: Completion) -> dict[str, Any]:
         if self.unscorable:
             raise RefusedError(400, self.unscorable)
-        if body.get("max_tokens") != 0 or body.get("echo") is not True or body.get("logprobs") not in (0, 1):
+        if body.max_tokens or not body.echo or body.logprobs not in (0, 1):
             raise RefusedError(400, "a text is scored with max_tokens 0, echo true, logprobs 0 or 1, all three of them")
-        encoded = self.tokenizer(prompt, return_offsets_mapping=True)
+        encoded = self.tokenizer(body.prompt, return_offsets_mapping=True)
         ids = encoded["input_ids"]
         if not 0 < len(ids) <= self.context:
             raise RefusedError(400, f"the prompt has {len(ids)} tokens; from 1 to {self.context} are allowed")
@@ -121,10 +137,10 @@ class Server:
             "token_logprobs": [None, *await self.scores.ask(ids)],
             "text_offset": [start for start, _ in encoded["offset_mapping"]],
         }
-        choice = {"index": 0, "text": prompt, "logprobs": logprobs, "finish_reason": "length"}
+        choice = {"index": 0, "text": body.prompt, "logprobs": logprobs, "finish_reason": "length"}
         return self._answer("text_completion", choice, (len(ids), 0))
 
-    def _answer(self, kind: str, choice: Body, usage: tuple[int, int]) -> dict[str, Any]:
+    def _answer(self, kind: str, choice: Mapping[str, Any], usage: tuple[int, int]) -> dict[str, Any]:
         prompt, completion = usage
         return {
             "id": f"cmpl-{uuid.uuid4().hex}",
@@ -140,24 +156,22 @@ class Server:
         }
 
     def endpoint(
-        self, answer: Callable[[Body], Coroutine[Any, Any, dict[str, Any]]]
+        self, kind: type[B], answer: Callable[[B], Coroutine[Any, Any, dict[str, Any]]]
     ) -> Callable[[Request], Coroutine[Any, Any, JSONResponse]]:
         async def respond(request: Request) -> JSONResponse:
             try:
-                return JSONResponse(await answer(self._checked(await _json(request))))
+                body = kind.model_validate_json(await request.body())
+                if body.model != self.alias:
+                    raise RefusedError(404, f"there is no model {body.model!r} here, only {self.alias!r}")
+                return JSONResponse(await answer(body))
+            except ValidationError as error:
+                return _error(400, _told(error))
             except RefusedError as error:
                 return _error(error.status, str(error))
             except RuntimeError as error:
                 return _error(500, f"the model failed: {error}")
 
         return respond
-
-    def _checked(self, body: Body) -> Body:
-        if body.get("model") != self.alias:
-            raise RefusedError(404, f"there is no model {body.get('model')!r} here, only {self.alias!r}")
-        if unknown := sorted(body.keys() - KNOWN):
-            raise RefusedError(400, f"this server does not know {', '.join(unknown)}")
-        return body
 
     async def models(self, _: Request) -> JSONResponse:
         model = {"id": self.alias, "object": "model", "owned_by": "thinkin", "max_model_len": self.context}
@@ -178,33 +192,15 @@ class Server:
         routes = [
             Route("/health", self.health),
             Route("/v1/models", self.models),
-            Route("/v1/chat/completions", self.endpoint(self.chat), methods=["POST"]),
-            Route("/v1/completions", self.endpoint(self.completions), methods=["POST"]),
+            Route("/v1/chat/completions", self.endpoint(Chat, self.chat), methods=["POST"]),
+            Route("/v1/completions", self.endpoint(Completion, self.completions), methods=["POST"]),
         ]
         return Starlette(routes=routes, lifespan=self.lifespan)
 
 
-def sampling(body: Body) -> dict[str, float]:
-    """The numbers that say how to sample, with OpenAI's defaults; RefusedError for what is out of range."""
-    found: dict[str, float] = {}
-    for name, (default, lowest, highest) in SAMPLING.items():
-        value = body.get(name)
-        value = default if value is None else value
-        whole = isinstance(default, float) or isinstance(value, int)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest or not whole:
-            raise RefusedError(400, f"{name} must be a number from {lowest:g} to {highest:g}, not {value!r}")
-        found[name] = value
-    return found
-
-
-async def _json(request: Request) -> Body:
-    try:
-        body = await request.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise RefusedError(400, "the request's body is no JSON object")
-    return body
+def _told(error: ValidationError) -> str:
+    found = ((".".join(map(str, part["loc"])) or "the body", part["msg"]) for part in error.errors())
+    return "; ".join(f"{place}: {message}" for place, message in found)
 
 
 def _error(status: int, message: str) -> JSONResponse:

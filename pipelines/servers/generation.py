@@ -1,24 +1,22 @@
 """Write the answers to many prompts at once, each with its own seed, temperature and limit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import (
-    DynamicCache,
-    GenerationConfig,
-    LogitsProcessor,
-    LogitsProcessorList,
-    StoppingCriteria,
-    StoppingCriteriaList,
-)
+from transformers import DynamicCache
+
+from pipelines.servers.cache import growing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 LIKELY = 256
-"""Tokens among which a nucleus is looked for first: to sort a whole vocabulary of 150,000 takes as long as a layer."""
+"""Tokens among which a draw is looked for first: to sort a whole vocabulary of 150,000 takes as long as a layer."""
+
+LIVELY = 0.9
+"""Rows that have ended leave the batch when fewer than this share is still written: leaving copies the whole cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,36 +39,85 @@ class Written:
     ended: bool
 
 
+@dataclass(slots=True)
+class Row:
+    """A task and what is written of it."""
+
+    task: Task
+    generator: torch.Generator
+    ids: list[int] = field(default_factory=list[int])
+    ended: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.ended or len(self.ids) == self.task.limit
+
+
 def generate(model: "PreTrainedModel", tasks: Sequence[Task], ends: Sequence[int]) -> list[Written]:
-    """Decoded together, until the last one has ended or reached its limit.
+    """Decoded together; who has ended makes room for the others, so that one long answer costs no more than itself.
 
     What all prompts begin with (an instruction, an example) is read once; the padding stands between it and the rest.
     What is random comes from a generator of each task's own, so that its answer does not depend on its neighbours,
     but for the rounding of a batched multiplication.
     """
-    width = max(len(task.prompt) for task in tasks)
-    shared = _shared([task.prompt for task in tasks])
-    ids = torch.full((len(tasks), width), ends[0], device=model.device)
-    mask = torch.ones_like(ids)
-    for row, task in enumerate(tasks):
-        rest = width - len(task.prompt) + shared
-        ids[row, :shared] = torch.tensor(task.prompt[:shared], device=model.device)
-        ids[row, rest:] = torch.tensor(task.prompt[shared:], device=model.device)
-        mask[row, shared:rest] = 0
-    # all that the model's own configuration says about sampling is the caller's to decide
-    model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=ends[0], do_sample=False)
-    longest = max(task.limit for task in tasks)
-    generator: Any = model
+    rows = [Row(task, torch.Generator().manual_seed(task.seed)) for task in tasks]
     with torch.inference_mode():
-        output = generator.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            past_key_values=_read(model, ids[:1, :shared], len(tasks)),
-            max_new_tokens=longest,
-            logits_processor=LogitsProcessorList([_Drawn(tasks, mask.bool())]),
-            stopping_criteria=StoppingCriteriaList([_Limits(tasks, width)]),
-        )
-    return [_written(row, task.limit, ends) for row, task in zip(output[:, width:].tolist(), tasks, strict=True)]
+        _decode(model, rows, ends)
+    return [Written(tuple(row.ids), row.ended) for row in rows]
+
+
+def _decode(model: "PreTrainedModel", rows: list[Row], ends: Sequence[int]) -> None:
+    logits, mask, cache = _read(model, [row.task.prompt for row in rows])
+    while True:
+        tokens = draw(logits, rows)
+        for row, token in zip(rows, tokens, strict=True):
+            if not row.done:
+                row.ids.append(token)
+                row.ended = token in ends
+        lively = [place for place, row in enumerate(rows) if not row.done]
+        if not lively:
+            return
+        if len(lively) < LIVELY * len(rows):
+            rows = [rows[place] for place in lively]
+            tokens = [tokens[place] for place in lively]
+            mask = mask[lively]
+            cache.batch_select_indices(torch.tensor(lively, device=model.device))
+        ids = torch.tensor(tokens)[:, None]
+        mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
+        logits = _step(model, ids, mask, cache)
+
+
+def _read(
+    model: "PreTrainedModel", prompts: Sequence[tuple[int, ...]]
+) -> tuple[torch.Tensor, torch.Tensor, DynamicCache]:
+    """Logits after each prompt, mask and cache (rows x longest prompt).
+
+    Several samples of one prompt are one row until here, and what all prompts begin with is one for all of them.
+    """
+    places = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
+    shared = _shared(list(places))
+    ids, mask = _padded(list(places), shared)
+    cache = growing(model.config)
+    if shared:
+        _step(model, ids[:1, :shared], mask[:1, :shared], cache)
+        cache.batch_repeat_interleave(len(places))
+    logits = _step(model, ids[:, shared:], mask, cache)
+    copies = torch.tensor([places[prompt] for prompt in prompts])
+    cache.batch_select_indices(copies.to(model.device))
+    return logits[copies], mask[copies], cache
+
+
+def _step(model: "PreTrainedModel", ids: torch.Tensor, mask: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+    """The logits (rows x vocabulary) behind `ids`, the last tokens of those that `mask` stands for."""
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+    output = model(
+        input_ids=ids.to(model.device),
+        attention_mask=mask.to(model.device),
+        position_ids=positions.to(model.device),
+        past_key_values=cache,
+        logits_to_keep=1,
+    )
+    return output.logits[:, -1].float().cpu()
 
 
 def _shared(prompts: Sequence[tuple[int, ...]]) -> int:
@@ -80,58 +127,56 @@ def _shared(prompts: Sequence[tuple[int, ...]]) -> int:
     return next((place for place in range(most) if first[place] != last[place]), most)
 
 
-def _read(model: "PreTrainedModel", ids: torch.Tensor, rows: int) -> DynamicCache:
-    """The model's cache after the shared beginning (1 x tokens), once for each row."""
-    cache = DynamicCache(config=model.config)
-    if ids.shape[1]:
-        model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
-        cache.batch_repeat_interleave(rows)
-    return cache
+def _padded(prompts: Sequence[tuple[int, ...]], shared: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask (rows x longest prompt); the padding stands behind the shared tokens."""
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.zeros((len(prompts), width), dtype=torch.long)
+    mask = torch.ones_like(ids)
+    for row, prompt in enumerate(prompts):
+        rest = width - len(prompt) + shared
+        ids[row, :shared] = torch.tensor(prompt[:shared])
+        ids[row, rest:] = torch.tensor(prompt[shared:])
+        mask[row, shared:rest] = 0
+    return ids, mask
 
 
-def _written(row: list[int], limit: int, ends: Sequence[int]) -> Written:
-    """Up to the first token that ends the turn; what stands behind it is padding."""
-    ids = row[:limit]
-    end = next((place for place, token in enumerate(ids) if token in ends), None)
-    return Written(tuple(ids), False) if end is None else Written(tuple(ids[: end + 1]), True)
+def draw(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
+    """One token for each row of `logits` (rows x vocabulary, overwritten), by the row's own rule.
+
+    A nucleus holds the likeliest tokens whose probabilities sum up to `top_p`, the one that passes it included.
+    """
+    _penalize(logits, rows)
+    chances = torch.tensor([float(torch.rand(1, generator=row.generator)) for row in rows])[:, None]
+    top_p = torch.tensor([row.task.top_p for row in rows])[:, None]
+    temperature = torch.tensor([row.task.temperature for row in rows])[:, None]
+    # in place: a fresh matrix of this size costs as much as what is computed in it
+    probabilities = logits.div_(temperature.where(temperature > 0, torch.ones(1)))
+    probabilities.sub_(probabilities.amax(-1, keepdim=True)).exp_()
+    probabilities.div_(probabilities.sum(-1, keepdim=True))
+    likely, order = probabilities.topk(min(LIKELY, probabilities.shape[1]))
+    places, found = _places(likely, top_p, chances)
+    for row in (~found).nonzero().flatten().tolist():
+        everything, order_of_all = probabilities[row].sort(descending=True)
+        place, _ = _places(everything[None], top_p[row : row + 1], chances[row : row + 1])
+        order[row, 0], places[row] = order_of_all[place[0]], 0
+    places[temperature.flatten() == 0] = 0
+    return order.gather(1, places[:, None]).flatten().tolist()
 
 
-class _Drawn(LogitsProcessor):
-    """Draws each row's token by the row's own rule, and leaves it as the only one that is possible."""
-
-    def __init__(self, tasks: Sequence[Task], mask: torch.Tensor) -> None:
-        self.tasks = tasks
-        self.mask = mask
-        self.generators = [torch.Generator(mask.device).manual_seed(task.seed) for task in tasks]
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        for row, task in enumerate(self.tasks):
-            if task.penalty != 1:
-                width = self.mask.shape[1]
-                seen = torch.cat([input_ids[row, :width][self.mask[row]], input_ids[row, width:]]).unique()
-                logits = scores[row, seen]
-                scores[row, seen] = torch.where(logits < 0, logits * task.penalty, logits / task.penalty)
-            if task.temperature > 0:
-                token = self._draw(scores[row].float() / task.temperature, task.top_p, self.generators[row])
-                scores[row] = float("-inf")
-                scores[row, token] = 0
-        return scores
-
-    @staticmethod
-    def _draw(logits: torch.Tensor, top_p: float, generator: torch.Generator) -> torch.Tensor:
-        probabilities = logits.softmax(-1)
-        if top_p < 1:
-            ranked, order = probabilities.topk(min(LIKELY, len(probabilities)))
-            if ranked.sum() < top_p:
-                ranked, order = probabilities.sort(descending=True)
-            ranked[ranked.cumsum(-1) - ranked >= top_p] = 0  # the likeliest one always stays
-            return order[torch.multinomial(ranked, 1, generator=generator)]
-        return torch.multinomial(probabilities, 1, generator=generator)
+def _places(ranked: torch.Tensor, top_p: torch.Tensor, chances: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where in each row of falling probabilities the draw falls, and whether it can be told from these alone."""
+    sums = ranked.cumsum(-1)
+    size = (sums - ranked < top_p).sum(-1, keepdim=True)
+    nucleus = sums.gather(1, size - 1).where(top_p < 1, torch.ones(1))
+    wanted = chances * nucleus
+    covered = sums[:, -1:] >= top_p.where(top_p < 1, wanted)
+    return (sums <= wanted).sum(-1).clamp(max=ranked.shape[1] - 1), covered.flatten()
 
 
-class _Limits(StoppingCriteria):
-    def __init__(self, tasks: Sequence[Task], width: int) -> None:
-        self.limits = torch.tensor([width + task.limit for task in tasks])
-
-    def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> Any:
-        return self.limits.to(input_ids.device) <= input_ids.shape[1]
+def _penalize(logits: torch.Tensor, rows: Sequence[Row]) -> None:
+    """Keskar et al. 2019 (arXiv 1909.05858): what stands in the prompt or the answer already becomes less likely."""
+    for scores, row in zip(logits, rows, strict=True):
+        if row.task.penalty != 1:
+            seen = torch.tensor([*row.task.prompt, *row.ids]).unique()
+            found = scores[seen]
+            scores[seen] = torch.where(found < 0, found * row.task.penalty, found / row.task.penalty)
