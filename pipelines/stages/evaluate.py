@@ -6,7 +6,7 @@ model. One row per sample; the rates and their intervals are computed from the r
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines import answers, cards, chains, engines, instructions, language, sources, tables
@@ -172,21 +172,24 @@ def counts(rows: Iterable[Result]) -> Mapping[str, Mapping[str, int]]:
 
 
 def differences(run: Run, rows: list[Result]) -> list[tables.Difference]:
-    """The trained model against each other way of asking, on all benchmarks together and on each by itself."""
-    ways = run.recipe.evaluate.ways
-    trained = next((way.name for way in ways if way.model == "trained"), None)
-    if trained is None:
-        return []
+    """The trained model against the base, on all benchmarks together and on each by itself."""
     names = [benchmark.name for benchmark in run.recipe.evaluate.benchmarks]
     parts = [rows] if len(names) == 1 else [rows, *([row for row in rows if row.benchmark == name] for name in names)]
     return [
-        tables.compare(part, trained, way.name, measure)
+        tables.compare(part, trained.name, base.name, measure)
         for measure in ("joint", "correct")
         for part in parts
         if part
-        for way in ways
-        if way.model == "base"
+        for trained, base in pairs(run.recipe.evaluate.ways)
     ]
+
+
+def pairs(ways: Sequence[Way]) -> Iterator[tuple[Way, Way]]:
+    """The first way of asking the trained model against every way of asking the base; its other ways each against the
+    base asked in the same words."""
+    bases = [way for way in ways if way.model == "base"]
+    for number, trained in enumerate(way for way in ways if way.model == "trained"):
+        yield from ((trained, base) for base in bases if number == 0 or base.instruction == trained.instruction)
 
 
 def lines(run: Run, rows: list[Result]) -> tuple[tables.Line, ...]:
