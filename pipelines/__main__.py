@@ -141,7 +141,7 @@ def hub_command(
 @contextmanager
 def _started(recipe: str, overrides: list[str] | None, limit: int | None, languages: str | None) -> "Iterator[Run]":
     from pipelines import hub
-    from pipelines.recipe import load
+    from pipelines.recipes import load
     from pipelines.run import Run
     from pipelines.screen import Screen
 

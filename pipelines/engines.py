@@ -23,7 +23,9 @@ from typing import Any
 
 from pipelines.errors import StageError
 from pipelines.hub import Hub
-from pipelines.llm import Door, OpenAIDoor, Template, TGIDoor
+from pipelines.llm import Door, Template
+from pipelines.llm.openai_door import OpenAIDoor
+from pipelines.llm.tgi_door import TGIDoor
 from pipelines.recipe import Engine
 from pipelines.records import Message
 

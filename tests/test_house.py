@@ -36,8 +36,8 @@ ROWS = (
     ("imports",),
     ("run", "screen"),
     ("hub", "parquet"),
-    ("chains", "language", "answers", "problems"),
-    ("recipe", "instructions", "records", "facts", "errors"),
+    ("chains", "language", "answers", "problems", "lexicon"),
+    ("recipes", "recipe", "instructions", "records", "facts", "errors"),
 )
 ISLANDS = {"servers": {"servers"}, "localhub": {"localhub"}}
 """What they may import of ours: themselves. Each runs as a process of its own."""
@@ -48,11 +48,13 @@ PARTS = {"daemon": "__main__", "trainjob": "training", "chat_template": "trainin
 ALLOWED = {
     "records": set[str](),
     "errors": set[str](),
-    "recipe": {"instructions", "records", "errors"},
+    "recipe": {"instructions", "records"},
+    "recipes": {"recipe", "errors"},
     "facts": {"records"},
     "chains": set[str](),
-    "language": set[str](),
-    "answers": set[str](),
+    "language": {"lexicon"},
+    "answers": {"lexicon"},
+    "lexicon": set[str](),
     "problems": set[str](),
     "instructions": {"records", "errors"},
 }

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import chains, instructions, llm
 from pipelines.errors import SampleError
-from pipelines.llm import OpenAIDoor
+from pipelines.llm.openai_door import OpenAIDoor
 from pipelines.recipe import Judge, LikelihoodJudge, RubricJudge
 from pipelines.records import Candidate, Judged, Message, Prompt
 from pipelines.stages import judge

@@ -9,7 +9,10 @@ import pytest
 from pipelines import llm
 from pipelines.errors import SampleError
 from pipelines.facts import Usage
-from pipelines.llm import Door, OpenAIDoor, Reply, Request, TGIDoor
+from pipelines.llm import Door, Reply, Request
+from pipelines.llm.openai_door import OpenAIDoor
+from pipelines.llm.replies import reply as read_reply
+from pipelines.llm.tgi_door import TGIDoor
 from pipelines.recipe import Sampling
 from pipelines.records import Message
 from tests import llm_server
@@ -181,7 +184,7 @@ def test_a_server_that_is_not_there_is_a_lost_connection(door: Opener) -> None:
 
 
 def test_a_request_that_takes_too_long_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llm, "TIMEOUT", 0.05)
+    monkeypatch.setattr("pipelines.llm.openai_door.TIMEOUT", 0.05)
     monkeypatch.setattr(llm, "ATTEMPTS", 2)
     with pytest.raises(SampleError) as caught:
         ask(Script(delay=0.5))
@@ -291,8 +294,8 @@ def test_usage_counts_what_was_answered_and_nothing_else(door: Opener) -> None:
 
 
 def test_a_reply_that_was_cut_off_says_so() -> None:
-    assert llm._reply("x", None, "length", Usage(prompt_tokens=1, completion_tokens=1)).finish_reason == "length"
-    assert llm._reply("x", None, None, Usage(prompt_tokens=1, completion_tokens=1)).finish_reason == "stop"
+    assert read_reply("x", None, "length", Usage(prompt_tokens=1, completion_tokens=1)).finish_reason == "length"
+    assert read_reply("x", None, None, Usage(prompt_tokens=1, completion_tokens=1)).finish_reason == "stop"
 
 
 def test_a_schema_is_sent_as_structured_output() -> None:

@@ -12,7 +12,7 @@ import yaml
 from llm_server import Script, serving
 from tiny import make_student
 
-from pipelines import hub, problems, recipe
+from pipelines import hub, problems, recipes
 from pipelines.errors import StageError
 from pipelines.records import Candidate, Conversation, Judged, Prompt, Result
 from pipelines.run import Run
@@ -53,7 +53,7 @@ def finished(hub_server: str, script: Script, tmp_path_factory: pytest.TempPathF
     with serving(script) as url:
         path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
         path.write_text(yaml.safe_dump(config(url), allow_unicode=True), "utf-8")
-        run = Run(recipe.load(str(path)), connected, Screen())
+        run = Run(recipes.load(str(path)), connected, Screen())
         for stage in (prompts, generate, judge, choose, train, evaluate):
             stage.run(run)
         yield run

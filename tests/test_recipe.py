@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines import instructions, recipe
+from pipelines import instructions, recipes
 from pipelines.errors import RecipeError
-from pipelines.recipe import RECIPES, STAGES, Recipe, RubricJudge
+from pipelines.recipe import STAGES, Recipe, RubricJudge
 
 ROOT = Path(__file__).parent.parent
-SHIPPED = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+SHIPPED = sorted(path.stem for path in recipes.FOLDER.glob("*.yaml"))
 
 TREE: dict[str, Any] = {
     "name": "small",
@@ -51,7 +51,7 @@ def file(tmp_path: Path) -> Path:
 
 def refusal(path: Path | str, *overrides: str) -> str:
     with pytest.raises(RecipeError) as caught:
-        recipe.load(str(path), overrides)
+        recipes.load(str(path), overrides)
     text = str(caught.value)
     assert "\n" not in text
     return text
@@ -216,7 +216,7 @@ def test_the_command_line_says_it_in_one_line_and_exits_2(arguments: tuple[str, 
 
 
 def test_overrides_reach_every_depth_with_values_in_yaml(file: Path) -> None:
-    loaded = recipe.load(
+    loaded = recipes.load(
         str(file),
         [
             "generate.samples=3",
@@ -240,13 +240,13 @@ def test_overrides_reach_every_depth_with_values_in_yaml(file: Path) -> None:
 
 
 def test_the_last_override_of_a_key_wins(file: Path) -> None:
-    assert recipe.load(str(file), ["seed=1", "seed=2"]).seed == 2
+    assert recipes.load(str(file), ["seed=1", "seed=2"]).seed == 2
 
 
 def test_an_option_of_the_command_line_replaces_the_recipes_own(file: Path) -> None:
-    loaded = recipe.load(str(file), limit=5, languages=["uk"])
+    loaded = recipes.load(str(file), limit=5, languages=["uk"])
     assert (loaded.limit, loaded.languages) == (5, ("uk",))
-    assert recipe.load(str(file), limit=None, languages=None).languages == ("ru", "uk")
+    assert recipes.load(str(file), limit=None, languages=None).languages == ("ru", "uk")
 
 
 # --- the digest
@@ -284,14 +284,14 @@ def digests(loaded: Recipe) -> dict[str, str]:
 def test_the_digest_changes_for_the_stages_that_depend_on_it_and_no_others(
     override: str, stages: set[str], file: Path
 ) -> None:
-    before, after = digests(recipe.load(str(file))), digests(recipe.load(str(file), [override]))
+    before, after = digests(recipes.load(str(file))), digests(recipes.load(str(file), [override]))
     assert {stage for stage in STAGES if before[stage] != after[stage]} == stages
 
 
 def test_the_digest_is_the_same_in_another_process(file: Path) -> None:
-    program = f"from pipelines import recipe; print(recipe.load({str(file)!r}).digest('generate'))"
+    program = f"from pipelines import recipes; print(recipes.load({str(file)!r}).digest('generate'))"
     printed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert printed.stdout.strip() == recipe.load(str(file)).digest("generate")
+    assert printed.stdout.strip() == recipes.load(str(file)).digest("generate")
 
 
 # --- what is shipped
@@ -299,7 +299,7 @@ def test_the_digest_is_the_same_in_another_process(file: Path) -> None:
 
 @pytest.fixture(params=SHIPPED)
 def shipped(request: pytest.FixtureRequest) -> Recipe:
-    return recipe.load(request.param)
+    return recipes.load(request.param)
 
 
 def test_the_recipes_that_are_promised_are_shipped() -> None:
@@ -326,7 +326,7 @@ def test_a_shipped_recipe_holds_no_key_but_the_names_of_variables(shipped: Recip
 
 
 def test_families_held_out_by_the_demo_never_occur_in_its_training() -> None:
-    demo = recipe.load("demo")
+    demo = recipes.load("demo")
     families: Callable[[Any], set[str]] = lambda source: set(getattr(source, "families", ()))  # noqa: E731
     trained = set().union(*map(families, demo.prompts.sources))
     unseen = next(one for one in demo.evaluate.benchmarks if "unseen" in one.name)

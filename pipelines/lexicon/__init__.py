@@ -1,0 +1,20 @@
+"""Letters and words of the languages, as text files: `name: word word ...`, in as many lines as it takes.
+
+`blocks`: the characters of each script, as ranges; `scripts`: the languages that are written in each; `alphabets`: the
+letters of a language beside a-z, or beside those that all Cyrillic, all Arabic alphabets share; `words`: the commonest
+words of each language, with those of school maths; `answers`: what words around an answer mean.
+"""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def read(name: str) -> dict[str, list[str]]:
+    table: dict[str, list[str]] = {}
+    for word in (FOLDER / f"{name}.txt").read_text("utf-8").split():
+        if word.endswith(":"):
+            table[word[:-1]] = []
+        else:
+            table[next(reversed(table))].append(word)
+    return table
