@@ -92,7 +92,7 @@ class Difference:
     """The smallest true difference that so many items would show in four runs of five (p < 0.05)."""
 
     def __str__(self) -> str:
-        return "–" if isnan(self.mean) else f"{_signed(self.mean)} ({_signed(self.low)} to {_signed(self.high)})"
+        return "–" if isnan(self.mean) else f"{_signed(self.mean)} ({_signed(self.low)}..{_signed(self.high)})"
 
 
 class Grid(NamedTuple):
@@ -201,7 +201,8 @@ def _least(values: NDArray[np.float64]) -> float:
 
 def render(lines: Sequence[Line], differences: Sequence[Difference], console: Console) -> None:
     """The tables on the screen, with what is to be said about them."""
-    for grid in _grids(lines, differences):
+    grids = [*_line_grids(lines), *([_side_by_side(differences)] if differences else [])]
+    for grid in grids:
         console.print(_rich(grid, console.width))
         console.print()
     for note in notes(lines, differences):
@@ -224,8 +225,9 @@ def _rich(grid: Grid, width: int) -> Table:
 
 
 def markdown(lines: Sequence[Line], differences: Sequence[Difference]) -> str:
-    """The same tables for a card."""
-    tables = [_markdown(grid) for grid in _grids(lines, differences)]
+    """The same for a card, and of each difference all that is known."""
+    grids = [*_line_grids(lines), *([_in_full(differences)] if differences else [])]
+    tables = [_markdown(grid) for grid in grids]
     return "\n\n".join([*tables, *(escape(note) for note in notes(lines, differences))])
 
 
@@ -242,8 +244,8 @@ def notes(lines: Sequence[Line], differences: Sequence[Difference]) -> list[str]
         found.append("Percent of the n items, each with its 95 % interval; tokens are the mean of an item's answer.")
     if differences:
         found.append(
-            "Differences are in percentage points, item by item, with 95 % interval; least is the smallest true "
-            "difference that so many items would show in four runs of five."
+            "Differences are in percentage points, item by item, with 95 % interval; the card tells p, and least: the "
+            "smallest true difference that so many items would show in four runs of five."
         )
     if missing := max((difference.missing for difference in differences), default=0):
         found.append(f"Up to {missing} items were asked in only one of two ways and are left out of the differences.")
@@ -252,13 +254,26 @@ def notes(lines: Sequence[Line], differences: Sequence[Difference]) -> list[str]
     return found
 
 
-def _grids(lines: Sequence[Line], differences: Sequence[Difference]) -> Iterable[Grid]:
+def _line_grids(lines: Sequence[Line]) -> Iterable[Grid]:
     head = ("way", "lang", "n", *MEASURES.values(), "tokens")
     for benchmark in dict.fromkeys(line.benchmark for line in lines):
         yield Grid(benchmark, head, [_cells(line) for line in lines if line.benchmark == benchmark], names=2)
-    if differences:
-        head = ("over", "measure", "way", "against", "n", "difference", "p", "least")
-        yield Grid("Differences", head, [_difference_cells(difference) for difference in differences], names=4)
+
+
+def _side_by_side(differences: Sequence[Difference]) -> Grid:
+    """A column for each part of the items, so that a screen holds them all."""
+    parts = list(dict.fromkeys(difference.over for difference in differences))
+    rows: dict[tuple[str, str, str], dict[str, str]] = {}
+    for difference in differences:
+        names = (MEASURES.get(difference.measure, difference.measure), difference.way, difference.other)
+        rows.setdefault(names, {})[difference.over] = str(difference)
+    cells = [(*names, *(row.get(part, "–") for part in parts)) for names, row in rows.items()]
+    return Grid("Differences", ("measure", "way", "against", *parts), cells, names=3)
+
+
+def _in_full(differences: Sequence[Difference]) -> Grid:
+    head = ("over", "measure", "way", "against", "n", "difference", "p", "least")
+    return Grid("Differences", head, [_difference_cells(difference) for difference in differences], names=4)
 
 
 def _cells(line: Line) -> Sequence[str]:

@@ -247,7 +247,7 @@ def test_a_model_card_tells_whether_the_model_was_evaluated() -> None:
     after = card("train")
     assert "Not evaluated yet" not in after
     assert "50 (40–60)" in after
-    assert "+20 (+10 to +30)" in after
+    assert "+20 (+10..+30)" in after
     assert split(after)[0]["base_model"] == ["plain/plain", "gpt"]
 
 

@@ -156,3 +156,16 @@ def test_no_number_is_cut_on_a_narrow_screen() -> None:
 
 def test_nothing_at_all_is_an_empty_table() -> None:
     assert (summarise([]), markdown((), ()), screen([], [])) == ((), "", "")
+
+
+def test_a_screen_shows_the_differences_of_each_part_side_by_side() -> None:
+    both = [*answers("a", 30, 40), *answers("b", 10, 40)]
+    rows = [row.model_copy(update={"benchmark": name}) for name in ("known", "unseen") for row in both]
+    parts = [
+        rows,
+        [row for row in rows if row.benchmark == "known"],
+        [row for row in rows if row.benchmark == "unseen"],
+    ]
+    shown = screen([], [compare(part, "a", "b", "joint") for part in parts])
+    (line,) = (line for line in shown.splitlines() if line.strip().startswith("joint"))
+    assert line.count("+50") == 3
