@@ -62,8 +62,6 @@ def _environment() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if os.environ.get("HF_ENDPOINT", "").rstrip("/") not in ("", "https://huggingface.co"):
-        os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # another Hub than the official one has no Xet storage
 
 
 def _stage_command(name: "Stage", help_text: str) -> Callable[..., None]:

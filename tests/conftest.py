@@ -26,7 +26,6 @@ os.environ |= {
     "HF_ENDPOINT": f"http://127.0.0.1:{PORT}",
     "HF_TOKEN": TOKEN,
     "HF_HOME": str(Path(_home.name) / "hf"),
-    "HF_HUB_DISABLE_XET": "1",
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",

@@ -54,7 +54,7 @@ class App:
             raw_path = request.scope["raw_path"].decode("ascii")
         except UnicodeDecodeError as error:
             raise BadRequestError("the address is not percent-encoded") from error
-        caller = await run_in_threadpool(self._identify, request)
+        caller = await run_in_threadpool(self._identify, request, raw_path)
         matched = routes.match(request.method, raw_path)
         if matched is None:
             raise _unknown(raw_path, caller)
@@ -65,12 +65,14 @@ class App:
         response = await run_in_threadpool(handler, replace(call, body=await _body(request)))
         return cast(Response, response)
 
-    def _identify(self, request: Request) -> Identity | None:
+    def _identify(self, request: Request, raw_path: str) -> Identity | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if not scheme:
             return None
         caller = None
-        if scheme.lower() == "bearer":
+        if scheme.lower() == "bearer" and raw_path.startswith("/xet/"):
+            caller = self._hub.identify_xet(token.strip())
+        elif scheme.lower() == "bearer":
             with self._hub.db.read() as db:
                 caller = tokens.identify(db, token.strip())
         if caller is None:

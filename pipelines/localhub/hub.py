@@ -11,8 +11,11 @@ from pathlib import Path
 from pipelines.localhub.errors import ForbiddenError
 from pipelines.localhub.store.database import Database
 from pipelines.localhub.store.largefiles import LargeFiles
+from pipelines.localhub.store.tokens import Identity
+from pipelines.localhub.store.xorbs import Xorbs
 
 UPLOAD_SECONDS = 6 * 3600
+XET_SECONDS = 3600
 
 
 class Hub:
@@ -23,22 +26,38 @@ class Hub:
         database.touch(mode=0o600)
         self.db = Database(database)
         self.large = LargeFiles(data)
+        self.xorbs = Xorbs(data)
         self._secret = self._upload_secret()
 
     def sign_upload(self, sha256: str, size: int) -> str:
         """The query of an upload link. The clients send no token with the content, so the link itself must be
         the permission: for one content, for a while."""
         expires = int(time.time()) + UPLOAD_SECONDS
-        return f"size={size}&expires={expires}&signature={self._signature(sha256, size, expires)}"
+        return f"size={size}&expires={expires}&signature={self._signature(f'{sha256} {size} {expires}')}"
 
     def check_upload(self, sha256: str, size: int, expires: int, signature: str) -> None:
-        if not hmac.compare_digest(signature.encode(), self._signature(sha256, size, expires).encode()):
+        if not self._is_ours(signature, f"{sha256} {size} {expires}"):
             raise ForbiddenError("the upload link is not one of ours")
         if expires < time.time():
             raise ForbiddenError("the upload link has expired")
 
-    def _signature(self, sha256: str, size: int, expires: int) -> str:
-        return hmac.new(self._secret, f"{sha256} {size} {expires}".encode(), hashlib.sha256).hexdigest()
+    def sign_xet(self, user: str) -> tuple[str, int]:
+        """A token for the addresses of Xet, which never see the user's own, and the second it expires at."""
+        expires = int(time.time()) + XET_SECONDS
+        return f"{user}:{expires}:{self._signature(f'xet {user} {expires}')}", expires
+
+    def identify_xet(self, token: str) -> Identity | None:
+        user, _, rest = token.partition(":")
+        expires, _, signature = rest.partition(":")
+        if not self._is_ours(signature, f"xet {user} {expires}") or int(expires) < time.time():
+            return None
+        return Identity(user, "write")
+
+    def _is_ours(self, signature: str, text: str) -> bool:
+        return hmac.compare_digest(signature.encode(), self._signature(text).encode())
+
+    def _signature(self, text: str) -> str:
+        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
 
     def _upload_secret(self) -> bytes:
         """Kept, so that links given out before a restart still work after it."""

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from starlette.responses import Response
 
 from pipelines.localhub import pages
-from pipelines.localhub.api import accounts, contents, downloads, repositories, threads, uploads
+from pipelines.localhub.api import accounts, contents, downloads, repositories, threads, uploads, xet
 from pipelines.localhub.api.call import Call
 from pipelines.localhub.errors import BadRequestError
 
@@ -26,6 +26,7 @@ _PLACES = {
     "num": r"\d{1,9}",
     "path": ".+",
     "sha256": "[0-9a-f]{64}",
+    "xorb": "[0-9a-f]{64}",
 }
 
 
@@ -72,6 +73,10 @@ ROUTES = [
     _route("POST", "/api/{kind}/{repo}/commit/{rev}", uploads.commit),
     _route("POST", "/{kind/}{repo}.git/info/lfs/objects/batch", uploads.large_batch),
     _route("PUT", "/lfs/{sha256}", uploads.put_large),
+    _route("GET", "/api/{kind}/{repo}/xet-write-token/{rev}", xet.write_token),
+    _route("POST", "/xet/{store}/v1/xorbs/default/{xorb}", xet.put_xorb),
+    _route("POST", "/xet/{store}/v1/shards", xet.put_shard),
+    _route("POST", "/xet/{store}/v2/shards", xet.put_shard_and_hear),
     _route("POST", "/api/{kind}/{repo}/discussions", threads.create),
     _route("GET", "/api/{kind}/{repo}/discussions", threads.listing),
     _route("GET", "/api/{kind}/{repo}/discussions/{num}", threads.details),

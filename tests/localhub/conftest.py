@@ -1,28 +1,24 @@
 """A real server, and real clients: in this process by address, or in one that knows it by environment alone."""
 
-import os
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from huggingface_hub import HfApi, constants
-from localhub_server import TOKEN, Server
+from localhub_server import Server, run_client
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _plain_uploads() -> Iterator[None]:
-    """The Xet route is not served yet, and the client reads its environment once, at import."""
+@pytest.fixture(scope="session", params=["xet", "plain"])
+def transfer(request: pytest.FixtureRequest) -> Iterator[str]:
+    """How large files go up: by Xet, which the clients prefer, or by one plain PUT each."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        yield
+        patch.setattr(constants, "HF_HUB_DISABLE_XET", request.param == "plain")
+        yield request.param
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(transfer: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("hub"))
     yield running
     running.stop()
@@ -44,29 +40,11 @@ def new_repo(api: HfApi) -> Callable[..., str]:
 
 
 @pytest.fixture
-def client(server: Server, tmp_path: Path) -> Callable[..., str]:
+def client(server: Server, transfer: str, tmp_path: Path) -> Callable[..., str]:
     """Runs client code in a process that knows the Hub by its environment alone."""
+    settings = {"HF_HUB_DISABLE_XET": "1"} if transfer == "plain" else {}
 
     def run(code: str, *arguments: str) -> str:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "HF_HOME": str(tmp_path / "hf"),
-            "HF_ENDPOINT": server.url,
-            "HF_TOKEN": TOKEN,
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_UPDATE_DOWNLOAD_COUNTS": "0",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        }
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code), *arguments],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
-        return done.stdout.strip()
+        return run_client(server.url, tmp_path, code, *arguments, **settings)
 
     return run

@@ -37,6 +37,10 @@ class LargeFiles:
         except FileNotFoundError:
             return None
 
+    def room(self) -> int:
+        """Bytes free on its disk."""
+        return shutil.disk_usage(self._root).free
+
     def spool(self) -> BinaryIO:
         """A nameless file on the data folder's own disk, for request bodies too long to hold."""
         return tempfile.TemporaryFile(dir=self._aside)  # type: ignore[return-value]
@@ -68,23 +72,29 @@ class Incoming:
             view = view[self._file.write(view) :]
 
     def keep(self) -> None:
-        """Checks what arrived and makes it durable: its content, then its name, then its folders' names."""
+        """Checks what arrived and makes it durable."""
         if self._received != self._size:
             raise BadRequestError(f"{self._received} bytes arrived, {self._size} were announced")
         if self._hash.hexdigest() != self._sha256:
             raise BadRequestError("the content does not have the announced sha256")
-        os.fsync(self._file.fileno())
-        self._file.close()
-        folder = self._target.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        self._name.replace(self._target)
-        for changed in (folder, folder.parent, folder.parent.parent):
-            _sync_folder(changed)
+        put_in_place(self._file, self._name, self._target)
 
     def discard(self) -> None:
         """Removes what is left aside; after `keep` there is nothing."""
         self._file.close()
         self._name.unlink(missing_ok=True)
+
+
+def put_in_place(file: BinaryIO, aside: Path, target: Path) -> None:
+    """Makes a file written at `aside` durable under its own name: its content, then its name, then its folders'."""
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+    folder = target.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    aside.replace(target)
+    for changed in (folder, folder.parent, folder.parent.parent):
+        _sync_folder(changed)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ Kind = Literal["models", "datasets"]
 
 NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_]([A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 # First segments of our own URLs: a namespace of that name could not be told from them.
-RESERVED = {"api", "datasets", "lfs", "models", "spaces"}
+RESERVED = {"api", "datasets", "lfs", "models", "spaces", "xet"}
 
 
 @dataclass(frozen=True)
