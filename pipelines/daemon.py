@@ -20,7 +20,7 @@ READY_WITHIN = 30.0
 def serve(data: Path, host: str, port: int, token: str | None, user: str) -> None:
     from pipelines import localhub
 
-    if token is None and not (data / "hub.db").exists():
+    if token is None and not (data / "hub.sqlite").exists():
         token = f"hf_{secrets.token_hex(20)}"
         typer.echo(f"a token that may write, shown once: HF_TOKEN={token}")
     data.mkdir(parents=True, exist_ok=True)

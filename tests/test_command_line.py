@@ -1,5 +1,6 @@
 """The commands as a person types them: exit codes, one clear line, a Hub in the background."""
 
+import itertools
 import os
 import signal
 import socket
@@ -65,6 +66,21 @@ def test_the_token_of_a_hub_stands_in_no_file_of_it(background: tuple[list[str],
     files = [path for path in Path(options[1]).rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if token.encode() in path.read_bytes()]
+
+
+def test_a_hub_without_a_token_makes_one_once_and_keeps_it(tmp_path: Path) -> None:
+    """Another one at every start would lock out whoever wrote down the first."""
+    line = [sys.executable, "-m", "pipelines", "hub", "--data", str(tmp_path / "hub"), "--port", free_port()]
+    environment = {name: value for name, value in os.environ.items() if name != "HF_TOKEN"}
+    told: list[bool] = []
+    for _ in range(2):
+        process = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        until_it_serves = list(itertools.takewhile(lambda line: "the Hub is at" not in line, process.stdout))
+        told.append(any("HF_TOKEN=" in line for line in until_it_serves))
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+    assert told == [True, False]
 
 
 @pytest.mark.parametrize(
