@@ -9,20 +9,38 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import httpx2
 import pytest
+import xet_wire
 from localhub_server import ROOT, Server
 
+Send = Callable[[httpx2.Client, str, bytes], None]
 
-def commit(http: httpx2.Client, repo: str, path: str, content: bytes) -> str:
-    """One small and one large file, spoken on the wire: the clients would retry a dead server for a minute."""
-    sha256 = hashlib.sha256(content).hexdigest()
-    batch = {"operation": "upload", "objects": [{"oid": sha256, "size": len(content)}]}
+
+def send_plain(http: httpx2.Client, repo: str, content: bytes) -> None:
+    batch = {"operation": "upload", "objects": [{"oid": hashlib.sha256(content).hexdigest(), "size": len(content)}]}
     actions = http.post(f"/{repo}.git/info/lfs/objects/batch", json=batch).json()["objects"][0]["actions"]
     http.put(actions["upload"]["href"], content=content).raise_for_status()
+
+
+def send_by_xet(http: httpx2.Client, repo: str, content: bytes) -> None:
+    granted = http.get(f"/api/models/{repo}/xet-write-token/main").raise_for_status().json()
+    how = {"Authorization": f"Bearer {granted['accessToken']}"}
+    xorb = xet_wire.name(content)
+    body = xet_wire.chunk(content, len(content))
+    http.post(f"{granted['casUrl']}/v1/xorbs/default/{xorb}", content=body, headers=how).raise_for_status()
+    file = xet_wire.file(hashlib.sha256(content).hexdigest(), (xorb, len(content), 0, 1))
+    http.post(f"{granted['casUrl']}/v1/shards", content=xet_wire.shard(file), headers=how).raise_for_status()
+
+
+def commit(http: httpx2.Client, send: Send, repo: str, path: str, content: bytes) -> str:
+    """One small and one large file, spoken on the wire: the clients would retry a dead server for a minute."""
+    send(http, repo, content)
+    sha256 = hashlib.sha256(content).hexdigest()
     encoded = base64.b64encode(content).decode()
     lines = (
         {"key": "header", "value": {"summary": path}},
@@ -33,7 +51,8 @@ def commit(http: httpx2.Client, repo: str, path: str, content: bytes) -> str:
     return answer.raise_for_status().json()["commitOid"]
 
 
-def test_a_killed_server_keeps_every_acknowledged_commit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("send", [send_plain, send_by_xet])
+def test_a_killed_server_keeps_every_acknowledged_commit(tmp_path: Path, send: Send) -> None:
     """Writers race until the server dies under them; what they were told is compared with what the next one has."""
     data, repo = tmp_path / "hub", "crash/repo"
     acknowledged: dict[str, tuple[str, bytes]] = {}
@@ -48,7 +67,7 @@ def test_a_killed_server_keeps_every_acknowledged_commit(tmp_path: Path) -> None
             with server.http() as http, suppress(httpx2.HTTPError):
                 for turn in itertools.count():
                     content = f"{name} {turn} {'x' * 1000}".encode()
-                    acknowledged[f"{name}/{turn}"] = (commit(http, repo, f"{name}/{turn}", content), content)
+                    acknowledged[f"{name}/{turn}"] = (commit(http, send, repo, f"{name}/{turn}", content), content)
                     if len(acknowledged) >= enough:
                         reached.set()
 
@@ -63,6 +82,9 @@ def test_a_killed_server_keeps_every_acknowledged_commit(tmp_path: Path) -> None
 
     server = Server(data)
     try:
+        for path in (data / "xet").glob("*/*/*"):
+            assert path.read_bytes() == xet_wire.chunk(path.read_bytes()[8:], path.stat().st_size - 8)
+            assert path.name == xet_wire.name(path.read_bytes()[8:])
         known = {commit.commit_id for commit in server.api.list_repo_commits(repo)}
         assert {oid for oid, _ in acknowledged.values()} <= known
         assert not any((data / "tmp").iterdir())
