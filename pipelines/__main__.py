@@ -62,6 +62,9 @@ def _environment() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if os.environ.get("HF_ENDPOINT", "").rstrip("/") not in ("", "https://huggingface.co"):
+        # what our stages send differs from one run to the next: the embedded Hub would only keep it twice
+        os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
 
 def _stage_command(name: "Stage", help_text: str) -> Callable[..., None]:

@@ -1,7 +1,7 @@
 """Large files as Xet's clients send them: a token, then xorbs, then the shard that says how to make files of them.
 
-What else they ask for is answered with a 404, after which they do without: a look for known chunks, another way to
-send a xorb, another version of the shard. Downloads stay plain: nothing we send says that there is another way.
+What else they ask for is answered with a 404, after which they do without: a look for known chunks, and another way to
+send a xorb. Downloads stay plain: nothing we send says that there is another way.
 """
 
 from typing import Any, BinaryIO
