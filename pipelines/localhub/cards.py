@@ -66,9 +66,10 @@ def _metadata(front: str) -> Mapping[str, Any]:
         return {}
 
 
-def tags(data: Mapping[str, Any]) -> list[str]:
-    """The flat list the Hub filters by."""
-    found = [*_texts(data.get("tags")), *_texts(data.get("language"))]
+def tags(data: Mapping[str, Any], of_a_dataset: bool) -> list[str]:
+    """The flat list the Hub filters by. A data set's languages are marked as such, a model's are bare."""
+    mark = "language:" if of_a_dataset else ""
+    found = [*_texts(data.get("tags")), *(mark + language for language in _texts(data.get("language")))]
     for key, prefix in (("license", "license"), ("datasets", "dataset"), ("base_model", "base_model")):
         found += [f"{prefix}:{value}" for value in _texts(data.get(key))]
     for key in ("task_categories", "size_categories"):

@@ -1,9 +1,11 @@
-"""A server in a process of its own, as the command line starts it; and a client in one, as anybody would."""
+"""The Hubs to talk to: a server in a process of its own, as the command line starts it, and huggingface.co; and a
+client in a process, as anybody would run it."""
 
 import os
 import subprocess
 import sys
 import textwrap
+from functools import cached_property
 from pathlib import Path
 
 import httpx2
@@ -12,6 +14,7 @@ from huggingface_hub import HfApi
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_throwaway_writer"
 USER = "tester"
+TOKEN_VARIABLE = "THINKIN_TEST_HUB_TOKEN"
 
 START = """
 import sys
@@ -21,21 +24,15 @@ serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[4]), sys.argv[2], sys.argv[3]
 """
 
 
-class Server:
-    """One server process on a data folder; ready when it says so."""
+class Hub:
+    """A Hub at an address, and a write token for it."""
 
-    def __init__(self, data: Path, token: str = TOKEN, port: int = 0) -> None:
-        self.data = data
+    private = False
+    """Whether the repos made there are private unless a check says otherwise."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
         self.token = token
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", START, str(data), token, USER, str(port)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        assert self.url.startswith("http://127.0.0.1:"), "the server did not start"
 
     @property
     def api(self) -> HfApi:
@@ -45,10 +42,42 @@ class Server:
     def anonymous(self) -> HfApi:
         return HfApi(endpoint=self.url, token=False)
 
+    @cached_property
+    def user(self) -> str:
+        """Whose token it is."""
+        return self.api.whoami()["name"]
+
     def http(self, token: str | None = TOKEN) -> httpx2.Client:
         """For what the clients would never send."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx2.Client(base_url=self.url, headers=headers, timeout=30)
+
+
+class HuggingFace(Hub):
+    """huggingface.co itself: what is made there is seen by nobody else."""
+
+    private = True
+
+    def __init__(self, token: str) -> None:
+        super().__init__("https://huggingface.co", token)
+
+
+class Server(Hub):
+    """One server process on a data folder; ready when it says so."""
+
+    user = USER
+
+    def __init__(self, data: Path, token: str = TOKEN, port: int = 0) -> None:
+        self.data = data
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", START, str(data), token, USER, str(port)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        super().__init__(self.process.stdout.readline().strip(), token)
+        assert self.url.startswith("http://127.0.0.1:"), "the server did not start"
 
     def kill(self) -> None:
         self.process.kill()
@@ -59,21 +88,26 @@ class Server:
         self.process.wait(timeout=10)
 
 
-def run_client(url: str, home: Path, code: str, *arguments: str, **settings: str) -> str:
-    """What the code prints; it knows the Hub at `url` by its environment alone."""
-    environment = {
+def client_environment(url: str, token: str, home: Path) -> dict[str, str]:
+    """All that a client's process knows of the Hub."""
+    return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "HF_HOME": str(home / "hf"),
         "HF_ENDPOINT": url,
-        "HF_TOKEN": TOKEN,
+        "HF_TOKEN": token,
         "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        **settings,
+        "OMP_NUM_THREADS": "1",  # for models this small, more threads only wait for one another
     }
+
+
+def run_client(url: str, home: Path, code: str, *arguments: str, **settings: str) -> str:
+    """What the code prints; it knows the Hub at `url` by its environment alone."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *arguments],
-        env=environment,
+        env={**client_environment(url, TOKEN, home), **settings},
         cwd=home,
         capture_output=True,
         text=True,

@@ -2,7 +2,7 @@
 
 import sqlite3
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 from urllib.parse import urlencode
 
 from starlette.responses import JSONResponse
@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from pipelines.localhub import cards
 from pipelines.localhub.api import wire
 from pipelines.localhub.api.call import Call
-from pipelines.localhub.errors import ConflictError
+from pipelines.localhub.errors import ConflictError, NotFoundError, UnauthorizedError
 from pipelines.localhub.store import blobs, history, repos, trees
 from pipelines.localhub.store.blobs import Blob
 from pipelines.localhub.store.history import HEADS, Commit
@@ -28,14 +28,24 @@ def create(call: Call) -> JSONResponse:
     namespace, kind = body.organization or user, KINDS[body.type]
     private = body.visibility == "private" if body.visibility else bool(body.private)
     with call.hub.db.write() as db:
-        existing = repos.find(db, kind, f"{namespace}/{body.name}")
-        if existing:
-            raise ConflictError("You already created this repo", url=call.url(existing.url_path))
-        repo = repos.create(db, kind, namespace, body.name, private)
+        repo = _make(call, db, kind, f"{namespace}/{body.name}", private)
         attributes = Entry(FILE, blobs.add_small(db, GITATTRIBUTES.encode()))
         tree = trees.save(db, {".gitattributes": attributes})
         history.add(db, repo, HEADS + "main", tree, None, user, "initial commit")
     return JSONResponse({"url": call.url(repo.url_path), "name": repo.id, "id": str(repo.key)})
+
+
+def duplicate(call: Call) -> JSONResponse:
+    """A repo of its own that starts with the files another has on main."""
+    user = call.writer()
+    body = call.parse(wire.Duplicate)
+    with call.hub.db.write() as db:
+        source = call.repo(db)
+        private = body.visibility == "private" if body.visibility else source.private
+        repo = _make(call, db, source.kind, body.repository, private)
+        tree = history.resolve(db, source, "main").tree
+        history.add(db, repo, HEADS + "main", tree, None, user, f"Duplicate from {source.id}")
+    return JSONResponse({"url": call.url(repo.url_path)})
 
 
 def delete(call: Call) -> JSONResponse:
@@ -85,20 +95,51 @@ def info(call: Call) -> JSONResponse:
         return JSONResponse(_details(db, repo, history.resolve(db, repo, call.revision), call.flag("blobs")))
 
 
+def not_served(call: Call) -> NoReturn:
+    """What only huggingface.co knows of a repo: the client must not conclude that the repo does not exist."""
+    with call.hub.db.read() as db:
+        call.repo(db)
+    raise NotFoundError(f"the embedded Hub does not serve {call.path} of a repo")
+
+
+def own(call: Call) -> JSONResponse:
+    """What the caller's namespace holds, and how much of its bytes each repo's main is."""
+    if call.caller is None:
+        raise UnauthorizedError("Invalid username or password.")
+    rows: list[dict[str, Any]] = []
+    with call.hub.db.read() as db:
+        for kind in KINDS.values():
+            for repo in repos.listing(db, kind, call.caller.user, (), True, "modified_at"):
+                files = trees.files(db, history.resolve(db, repo, "main").tree)
+                rows.append(
+                    {
+                        "id": repo.id,
+                        "type": kind.removesuffix("s"),
+                        "updatedAt": moment(repo.modified_at),
+                        "visibility": "private" if repo.private else "public",
+                        "storage": sum(blob.size for blob in blobs.describe(db, files.values()).values()),
+                    }
+                )
+    total = sum(row["storage"] for row in rows) or 1
+    return JSONResponse([{**row, "storagePercent": 100 * row["storage"] / total} for row in rows])
+
+
 def listing(call: Call) -> JSONResponse:
     query = call.query
     newest_by: Literal["created_at", "modified_at"] = (
         "created_at" if query.get("sort") == "createdAt" else "modified_at"
     )
     limit, skip = min(call.number("limit", PAGE), PAGE), call.number("skip")
-    wanted = set(query.getlist("filter"))
-    full = call.flag("full")
+    wanted = {*query.getlist("filter"), *query.getlist("pipeline_tag")}
+    full = call.flag("full") or call.flag("cardData")
     with call.hub.db.read() as db:
         found = repos.listing(
-            db, call.kind, query.get("author"), query.get("search"), call.caller is not None, newest_by
+            db, call.kind, query.get("author"), query.getlist("search"), call.caller is not None, newest_by
         )
         rows: list[dict[str, Any]] = []
         for repo in found:
+            if "gated" in query and bool(repo.gated) != call.flag("gated"):
+                continue
             head = history.resolve(db, repo, "main")
             row = _details(db, repo, head, with_blobs=False) if full or wanted else _summary(repo, head)
             if wanted <= set(row.get("tags", ())):
@@ -108,6 +149,14 @@ def listing(call: Call) -> JSONResponse:
         rest = [(key, value) for key, value in query.multi_items() if key != "skip"]
         headers["Link"] = f'<{call.origin}/api/{call.kind}?{urlencode([*rest, ("skip", skip + limit)])}>; rel="next"'
     return JSONResponse(rows[skip : skip + limit], headers=headers)
+
+
+def _make(call: Call, db: sqlite3.Connection, kind: Kind, repo_id: str, private: bool) -> Repo:
+    existing = repos.find(db, kind, repo_id)
+    if existing:
+        raise ConflictError("You already created this repo", url=call.url(existing.url_path))
+    namespace, _, name = repo_id.partition("/")
+    return repos.create(db, kind, namespace, name, private)
 
 
 def moment(seconds: float) -> str:
@@ -154,7 +203,7 @@ def _details(db: sqlite3.Connection, repo: Repo, commit: Commit, with_blobs: boo
     return {
         **_summary(repo, commit),
         "sha": commit.oid,
-        "tags": cards.tags(card),
+        "tags": cards.tags(card, repo.kind == "datasets"),
         "cardData": _plain(card) or None,
         "siblings": siblings,
         **texts,

@@ -48,6 +48,11 @@ class Move(BaseModel):
     type: RepoType = "model"
 
 
+class Duplicate(BaseModel):
+    repository: str
+    visibility: Visibility | None = None
+
+
 class Settings(BaseModel):
     visibility: Visibility | None = None
     private: bool | None = None

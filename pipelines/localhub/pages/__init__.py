@@ -37,7 +37,7 @@ class FileRow:
 def repo_list(call: Call) -> Response:
     with call.hub.db.read() as db:
         groups = {
-            kind: repos.listing(db, kind, None, None, call.caller is not None, "modified_at")
+            kind: repos.listing(db, kind, None, (), call.caller is not None, "modified_at")
             for kind in ("models", "datasets")
         }
     return _page("list.html", groups=groups)
@@ -65,7 +65,7 @@ def repo_page(call: Call) -> Response:
         commit=commit,
         revision=call.revision,
         base=base,
-        tags=cards.tags(metadata),
+        tags=cards.tags(metadata, repo.kind == "datasets"),
         card=markdown.render(cards.split(text)[1], base),
         files=files[:FILES],
         hidden=len(files) - FILES,

@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from json import dumps, loads
 from typing import Literal
@@ -86,16 +87,24 @@ def listing(
     db: sqlite3.Connection,
     kind: Kind,
     author: str | None,
-    search: str | None,
+    search: Collection[str],
     private_too: bool,
     newest_by: Literal["created_at", "modified_at"],
 ) -> list[Repo]:
+    """Newest first, those whose id contains every text of `search`, in whatever case."""
     rows = db.execute(
         "SELECT * FROM repo WHERE kind = :kind AND (:author IS NULL OR namespace = :author)"
-        " AND (:search IS NULL OR instr(lower(namespace || '/' || name), lower(:search)))"
+        " AND NOT EXISTS (SELECT 1 FROM json_each(:search)"
+        "                 WHERE NOT instr(lower(namespace || '/' || name), lower(value)))"
         " AND (:private_too OR NOT private)"
         " ORDER BY CASE :newest_by WHEN 'created_at' THEN created_at ELSE modified_at END DESC, id DESC",
-        {"kind": kind, "author": author, "search": search, "private_too": private_too, "newest_by": newest_by},
+        {
+            "kind": kind,
+            "author": author,
+            "search": dumps(list(search)),
+            "private_too": private_too,
+            "newest_by": newest_by,
+        },
     )
     return [_repo(row) for row in rows]
 
