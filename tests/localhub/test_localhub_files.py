@@ -8,14 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from huggingface_hub import CommitOperationAdd, HfApi, snapshot_download
+from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError
-from localhub_server import TOKEN, Server
+from localhub_server import Server
 
 from pipelines.localhub.errors import ForbiddenError
 from pipelines.localhub.hub import Hub
 
 NewRepo = Callable[..., str]
+pytestmark = pytest.mark.any_hub
 SIZE = 30 * 1000 * 1000
 
 
@@ -28,9 +29,7 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def test_thirty_megabytes_come_back_as_they_went(
-    api: HfApi, new_repo: NewRepo, tmp_path: Path, large: bytes, server: Server
-) -> None:
+def test_thirty_megabytes_come_back_as_they_went(api: HfApi, new_repo: NewRepo, tmp_path: Path, large: bytes) -> None:
     repo = new_repo()
     (tmp_path / "w.bin").write_bytes(large)
     api.upload_file(repo_id=repo, path_or_fileobj=tmp_path / "w.bin", path_in_repo="w.bin")
@@ -40,9 +39,9 @@ def test_thirty_megabytes_come_back_as_they_went(
         assert info.lfs.sha256 == digest(content)  # type: ignore[union-attr]
         got = Path(api.hf_hub_download(repo, name, cache_dir=tmp_path / "cache"))
         assert digest(got.read_bytes()) == digest(content)
-    assert list((server.data / "tmp").iterdir()) == []
 
 
+@pytest.mark.embedded_only("it speaks without a client, and large files are elsewhere there")
 def test_the_rest_of_a_large_file_can_be_asked_for(
     api: HfApi, new_repo: NewRepo, tmp_path: Path, large: bytes, server: Server
 ) -> None:
@@ -54,6 +53,7 @@ def test_the_rest_of_a_large_file_can_be_asked_for(
     assert first.read_bytes()[: SIZE // 2] + rest.content == large
 
 
+@pytest.mark.embedded_only("it speaks without a client, and large files are elsewhere there")
 @pytest.mark.parametrize("name", ["small.txt", "large.bin"])
 def test_ranges_follow_the_standard(server: Server, new_repo: NewRepo, name: str) -> None:
     repo = new_repo()
@@ -86,27 +86,7 @@ def test_empty_files_and_odd_names_survive(api: HfApi, new_repo: NewRepo, tmp_pa
         assert Path(api.hf_hub_download(repo, name, cache_dir=tmp_path)).read_bytes() == b""
 
 
-def test_a_snapshot_is_whole_pinned_and_cached(api: HfApi, new_repo: NewRepo, tmp_path: Path) -> None:
-    repo = new_repo(repo_type="dataset")
-    how = {"repo_type": "dataset", "commit_message": "x"}
-    files = {"a.txt": b"a", "b/c.bin": b"large", "b/d.txt": b"d"}
-    operations = [CommitOperationAdd(path, content) for path, content in files.items()]
-    first = api.create_commit(repo, operations, **how).oid  # type: ignore[arg-type]
-    api.create_commit(repo, [CommitOperationAdd("a.txt", b"changed")], **how)  # type: ignore[arg-type]
-
-    def snapshot(**more: object) -> Path:
-        return Path(
-            snapshot_download(repo, repo_type="dataset", cache_dir=tmp_path, endpoint=api.endpoint, token=TOKEN, **more)  # type: ignore[call-overload]
-        )
-
-    pinned = snapshot(revision=first)
-    assert {path: (pinned / path).read_bytes() for path in files} == files
-    assert pinned.name == first
-    assert (snapshot() / "a.txt").read_bytes() == b"changed"
-    assert (snapshot(revision=first, local_files_only=True) / "a.txt").read_bytes() == b"a"
-    assert not (snapshot(allow_patterns="b/*", local_dir=tmp_path / "some") / "a.txt").exists()
-
-
+@pytest.mark.embedded_only("it attacks the server")
 def test_an_upload_link_is_good_for_one_content_and_not_forever(server: Server, new_repo: NewRepo) -> None:
     repo = new_repo()
     content = b"for the link"
@@ -131,6 +111,7 @@ def test_an_upload_link_is_good_for_one_content_and_not_forever(server: Server, 
         assert "actions" not in http.post(f"/{repo}.git/info/lfs/objects/batch", json=batch).json()["objects"][0]
 
 
+@pytest.mark.embedded_only("it looks inside the Hub")
 def test_an_upload_link_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Hub(tmp_path)
     query = dict(part.split("=") for part in hub.sign_upload("0" * 64, 5).split("&"))
@@ -142,6 +123,7 @@ def test_an_upload_link_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         hub.check_upload(*arguments)
 
 
+@pytest.mark.embedded_only("it attacks the server")
 def test_bodies_beyond_their_limit_are_refused(server: Server, new_repo: NewRepo) -> None:
     repo = new_repo()
     with server.http() as http:
@@ -151,6 +133,7 @@ def test_bodies_beyond_their_limit_are_refused(server: Server, new_repo: NewRepo
         assert http.post(f"/api/models/{repo}/commit/main", content=body).status_code == 413
 
 
+@pytest.mark.embedded_only("it attacks the server")
 def test_rubbish_is_the_callers_fault(server: Server, new_repo: NewRepo) -> None:
     repo = new_repo()
     with server.http() as http:
@@ -172,6 +155,7 @@ def test_rubbish_is_the_callers_fault(server: Server, new_repo: NewRepo) -> None
             assert http.get(address).status_code in (400, 404)
 
 
+@pytest.mark.embedded_only("it makes a public file")
 def test_a_file_opened_in_a_browser_is_inert(server: Server, new_repo: NewRepo) -> None:
     repo = new_repo()
     server.api.upload_file(repo_id=repo, path_or_fileobj=b"<script>alert(1)</script>", path_in_repo="x.html")
@@ -180,6 +164,16 @@ def test_a_file_opened_in_a_browser_is_inert(server: Server, new_repo: NewRepo) 
     assert answer.headers["Content-Type"].startswith("text/plain")
     assert "sandbox" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_folder_of_more_files_than_one_preupload_holds_goes_up(api: HfApi, new_repo: NewRepo, tmp_path: Path) -> None:
+    repo = new_repo()
+    names = {f"{number % 5}/{number}{end}" for number in range(150) for end in (".txt", ".bin")}
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    api.upload_folder(repo_id=repo, folder_path=tmp_path)
+    assert set(api.list_repo_files(repo)) - {".gitattributes"} == names
 
 
 def test_deleting_what_is_missing_says_so(api: HfApi, new_repo: NewRepo) -> None:
