@@ -1,5 +1,6 @@
 """Downloads as the client keeps them: cached by ETag, whole snapshots, without a network, verified."""
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from huggingface_hub import CommitOperationAdd, HfApi, get_hf_file_metadata, hf_hub_url
+from huggingface_hub import CommitOperationAdd, HfApi, constants, get_hf_file_metadata, hf_hub_url
 from localhub_server import Server
 
 NewRepo = Callable[..., str]
@@ -154,7 +155,7 @@ class Passing(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def relay(server: Server) -> Iterator[Relay]:
-    running = Relay(server.url, after=15_000_000)
+    running = Relay(server.url, after=constants.DOWNLOAD_CHUNK_SIZE * 3 // 2)
     thread = threading.Thread(target=running.serve_forever)
     thread.start()
     yield running
@@ -166,11 +167,11 @@ def relay(server: Server) -> Iterator[Relay]:
 @pytest.mark.embedded_only("a relay stands between the client and our server")
 def test_a_broken_download_goes_on_where_it_broke(api: HfApi, new_repo: NewRepo, relay: Relay, tmp_path: Path) -> None:
     repo = new_repo()
-    content = bytes(range(256)) * 80_000
+    content = random.Random(0).randbytes(constants.DOWNLOAD_CHUNK_SIZE * 2)  # noqa: S311 - content, not a secret
     api.upload_file(repo_id=repo, path_or_fileobj=content, path_in_repo="w.bin")
     through = HfApi(endpoint=f"http://127.0.0.1:{relay.server_port}", token=api.token)
     assert Path(through.hf_hub_download(repo, "w.bin", cache_dir=tmp_path)).read_bytes() == content
-    assert relay.ranges == [None, "bytes=10485760-"]  # the client writes pieces of 10 MiB
+    assert relay.ranges == [None, f"bytes={constants.DOWNLOAD_CHUNK_SIZE}-"]  # it keeps whole pieces
 
 
 def test_a_range_beyond_the_end_is_refused(api: HfApi, repo: str) -> None:

@@ -17,7 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError, Rev
 from localhub_server import Server
 
 NewRepo = Callable[..., str]
-pytestmark = pytest.mark.any_hub
+pytestmark = [pytest.mark.any_hub, pytest.mark.each_transfer]
 
 
 def add(path: str, content: bytes = b"content") -> CommitOperationAdd:

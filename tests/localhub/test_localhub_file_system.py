@@ -7,7 +7,7 @@ from huggingface_hub import HfFileSystem
 from localhub_server import Server
 
 NewRepo = Callable[..., str]
-pytestmark = pytest.mark.any_hub
+pytestmark = [pytest.mark.any_hub, pytest.mark.each_transfer]
 
 
 @pytest.fixture

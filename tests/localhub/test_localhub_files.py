@@ -16,7 +16,7 @@ from pipelines.localhub.errors import ForbiddenError
 from pipelines.localhub.hub import Hub
 
 NewRepo = Callable[..., str]
-pytestmark = pytest.mark.any_hub
+pytestmark = [pytest.mark.any_hub, pytest.mark.each_transfer]
 SIZE = 30 * 1000 * 1000
 
 
