@@ -3,7 +3,7 @@
     store/   what is kept and how it survives a crash; knows no HTTP
     api/     what the clients say on the wire; knows no SQL
     pages/   what a browser sees; reads the store, writes nothing
-    app.py   from a request to its handler; server.py: from a folder to a listening socket
+    app.py   from a request to its handler; server.py: from a folder to a listening socket; hosts.py: its names
 
 An island: it imports nothing else of `pipelines`, and only the command that starts it imports it. Importing
 this module costs nothing; the web server is loaded by `serve`.
@@ -20,7 +20,7 @@ def serve(data: Path, host: str, port: int, token: str | None, user: str, on_rea
     folder already knows keep working. `on_ready` gets the base URL once connections are accepted.
 
     Raises OSError when the address cannot be had, RuntimeError when another process serves the folder or a
-    different version wrote it, ValueError when `user` could own no repo.
+    different version wrote it, ValueError when `user` could own no repo or `token` be no token.
     """
     from pipelines.localhub.server import run
 

@@ -5,20 +5,23 @@ import inspect
 import logging
 import sqlite3
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
+import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from pipelines.localhub import routes
+from pipelines.localhub import hosts, routes
 from pipelines.localhub.api.call import Call
 from pipelines.localhub.errors import (
     BadRequestError,
     HubError,
     NotFoundError,
     RepoNotFoundError,
+    SlowClientError,
     TooLargeError,
     UnauthorizedError,
 )
@@ -28,16 +31,21 @@ from pipelines.localhub.store.tokens import Identity
 
 log = logging.getLogger(__name__)
 MAX_BODY = 16 << 20
+# Between two pieces of a body: a client that stalls for longer gives its place and its temporary file back.
+STALL_SECONDS = 120.0
+# Nothing of ours is for other sites' pages; without these a browser would guess types and embed our answers there.
+_ALWAYS = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
 
 
 class App:
-    """The ASGI application."""
+    """The ASGI application; `names` are the hosts it answers to, None for all."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, names: frozenset[str] | None) -> None:
         self._hub = hub
+        self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        request = Request(scope, partial(_in_time, receive))
         try:
             response = await self._answer(request)
         except ClientDisconnect:
@@ -46,10 +54,11 @@ class App:
             response = _refusal(error)
         except Exception as error:  # noqa: BLE001 - the last line of defence; whatever it is, it is logged
             response = _fault(request, error)
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.update(_ALWAYS)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
+        hosts.check(request.headers.get("host", ""), self._names)
         try:
             raw_path = request.scope["raw_path"].decode("ascii")
         except UnicodeDecodeError as error:
@@ -80,6 +89,14 @@ class App:
         return caller
 
 
+async def _in_time(receive: Receive) -> Message:
+    try:
+        with anyio.fail_after(STALL_SECONDS):
+            return await receive()
+    except TimeoutError as error:
+        raise SlowClientError("the rest of the body did not come") from error
+
+
 async def _body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
@@ -106,12 +123,13 @@ def _refusal(error: HubError) -> Response:
 def _fault(request: Request, error: Exception) -> Response:
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or (isinstance(error, sqlite3.OperationalError) and "full" in str(error)):
-        log.error("%s %s: the disk is full", request.method, request.url.path)
+        log.error("%s %r: the disk is full", request.method, request.scope["path"])
         return JSONResponse({"error": "the disk is full"}, 507, {"X-Error-Message": "the disk is full"})
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    log.error("%s %r failed", request.method, request.scope["path"], exc_info=error)
     return JSONResponse({"error": "Internal error"}, 500, {"X-Error-Message": "Internal error"})
 
 
 def _header_text(text: str) -> str:
-    """Headers hold one line of latin-1."""
-    return " ".join(text.split())[:500].encode("latin-1", "replace").decode("latin-1")
+    """Headers hold one line of latin-1, and no control characters."""
+    printable = "".join(character if character.isprintable() else " " for character in text[:500])
+    return " ".join(printable.split()).encode("latin-1", "replace").decode("latin-1")

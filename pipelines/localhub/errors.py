@@ -9,7 +9,9 @@
       EntryNotFoundError     404
       ConflictError          409  it exists already; `url` is where, which `exist_ok` needs
       StaleParentError       412  someone else committed first
+      SlowClientError        408  the rest of the body did not come
       TooLargeError          413
+      MisdirectedError       421  a name that is not ours
 
 The app turns them into responses; everything else that escapes a handler is our fault: logged, and a 500.
 """
@@ -93,5 +95,13 @@ class StaleParentError(HubError):
         super().__init__("A commit has happened since. Please refresh and try again.")
 
 
+class SlowClientError(HubError):
+    status = 408
+
+
 class TooLargeError(HubError):
     status = 413
+
+
+class MisdirectedError(HubError):
+    status = 421

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import uvicorn
 
+from pipelines.localhub import hosts
 from pipelines.localhub.app import App
 from pipelines.localhub.hub import Hub
 from pipelines.localhub.store import repos, tokens
@@ -27,7 +28,10 @@ def run(data: Path, host: str, port: int, token: str | None, user: str, on_ready
             tokens.name_token(db, token, user)
     with _listen(host, port) as listener:
         config = uvicorn.Config(
-            App(hub),
+            App(hub, hosts.of(host, listener.getsockname()[0])),
+            # The strict parser, and no protocol to upgrade to.
+            http="h11",
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
