@@ -23,7 +23,7 @@ def serve(data: Path, host: str, port: int, token: str | None, user: str) -> Non
     if token is None and not (data / "hub.sqlite").exists():
         token = f"hf_{secrets.token_hex(20)}"
         typer.echo(f"a token that may write, shown once: HF_TOKEN={token}")
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def ready(address: str) -> None:
         (data / "pid").write_text(f"{os.getpid()} {address}")
@@ -45,7 +45,7 @@ def start(data: Path, host: str, port: int, token: str | None, user: str) -> Non
         return
     if token is None:
         raise StageError("set HF_TOKEN to a token of your choice first: the Hub lets it write")
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "pipelines", "hub", "--data", str(data), "--host", host, "--port", str(port)]
     with (data / "log.txt").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command line

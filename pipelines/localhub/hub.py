@@ -23,7 +23,8 @@ class Hub:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._owner = _own(data)
         database = data / "hub.sqlite"
-        database.touch(mode=0o600)
+        os.close(_open(database))
+        database.chmod(0o600)
         self.db = Database(database)
         self.large = LargeFiles(data)
         self.xorbs = Xorbs(data)
@@ -68,10 +69,15 @@ class Hub:
 
 def _own(data: Path) -> int:
     """Held until the process ends, however it ends: two servers would remove each other's temporary files."""
-    handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = _open(data / "lock")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(handle)
         raise RuntimeError(f"another process serves {data}") from error
     return handle
+
+
+def _open(file: Path) -> int:
+    """Ours alone to read, and never through a link that leads out of the folder."""
+    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 from typing import BinaryIO
@@ -22,8 +23,8 @@ class LargeFiles:
         self._root = data / "lfs"
         self._aside = data / "tmp"
         shutil.rmtree(self._aside, ignore_errors=True)
-        self._aside.mkdir()
-        self._root.mkdir(exist_ok=True)
+        self._aside.mkdir(mode=0o700)
+        self._root.mkdir(mode=0o700, exist_ok=True)
 
     def path(self, sha256: str) -> Path:
         if not SHA256.fullmatch(sha256):
@@ -31,11 +32,16 @@ class LargeFiles:
         return self._root / sha256[:2] / sha256[2:4] / sha256
 
     def size(self, sha256: str) -> int | None:
-        """None when we do not have it."""
+        """None when we do not have it; a link in its place is none of ours."""
         try:
-            return self.path(sha256).stat().st_size
+            found = self.path(sha256).lstat()
         except FileNotFoundError:
             return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def open(self, sha256: str) -> BinaryIO:
+        """For reading. Raises OSError when it is not there, or a link."""
+        return os.fdopen(os.open(self.path(sha256), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb")
 
     def room(self) -> int:
         """Bytes free on its disk."""

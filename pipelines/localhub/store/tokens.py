@@ -6,6 +6,7 @@ far a hash matched would still have to invert sha256.
 
 import hashlib
 import hmac
+import re
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -21,7 +22,12 @@ class Identity:
 
 
 def name_token(db: sqlite3.Connection, token: str, user: str, role: Role = "write") -> None:
-    """`token` becomes the one token of that user and role; the one before stops working."""
+    """`token` becomes the one token of that user and role; the one before stops working.
+
+    Raises ValueError for one that a client could not send, or anyone could guess.
+    """
+    if not re.fullmatch(r"[!-~]{6,200}", token):
+        raise ValueError("a token is 6 to 200 letters, digits and signs, without spaces")
     db.execute("DELETE FROM token WHERE user = ? AND role = ?", (user, role))
     db.execute("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?)", (_hash(token), user, role, int(time.time())))
 
