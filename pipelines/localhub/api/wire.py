@@ -1,11 +1,15 @@
 """What requests say: their bodies, typed, so that a handler never meets a value it did not expect."""
 
+import re
+import unicodedata
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 RepoType = Literal["model", "dataset"]
 Visibility = Literal["public", "private"]
+Text = Annotated[str, StringConstraints(max_length=100_000)]
+Size = Annotated[int, Field(ge=0, le=1 << 50)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 MAX_PATH = 1000
 MAX_DEPTH = 100
@@ -17,7 +21,8 @@ def _safe_path(path: str) -> str:
     if (
         len(path) > MAX_PATH
         or len(parts) > MAX_DEPTH
-        or any(part in ("", ".", "..") or part.lower() == ".git" for part in parts)
+        or any(_plain(part) in ("", ".git", "git~1") for part in parts)
+        or re.match("[A-Za-z]:", path)
     ):
         raise ValueError(f"not a path inside a repo: {path[:200]!r}")
     if any(ord(character) < 32 or character in "\\\x7f" for character in path):
@@ -25,6 +30,13 @@ def _safe_path(path: str) -> str:
     if any(len(part.encode()) > 255 for part in parts):
         raise ValueError("a name in a path is longer than 255 bytes")
     return path
+
+
+def _plain(part: str) -> str:
+    """What is left of a name on systems that drop its last dots, ignore its case, or see no difference between
+    look-alikes: nothing for `..` and for `.` written wide."""
+    visible = "".join(character for character in part if unicodedata.category(character) != "Cf")
+    return unicodedata.normalize("NFKC", visible).rstrip(" .").lower()
 
 
 RepoPath = Annotated[str, AfterValidator(_safe_path)]
@@ -60,23 +72,23 @@ class Settings(BaseModel):
 
 
 class Card(BaseModel):
-    content: str
+    content: Annotated[str, StringConstraints(max_length=12 << 20)]
     repoType: str = "model"  # noqa: N815
 
 
 class PreuploadFile(BaseModel):
     path: RepoPath
-    size: NonNegativeInt
+    size: Size
 
 
 class Preupload(BaseModel):
-    files: Annotated[list[PreuploadFile], Field(max_length=1000)]
-    gitIgnore: str | None = None  # noqa: N815
+    files: Annotated[list[PreuploadFile], Field(max_length=256)]
+    gitIgnore: Text | None = None  # noqa: N815
 
 
 class LargeObject(BaseModel):
     oid: Sha256
-    size: NonNegativeInt
+    size: Size
 
 
 class LargeBatch(BaseModel):
@@ -86,7 +98,7 @@ class LargeBatch(BaseModel):
 
 class Header(BaseModel):
     summary: Annotated[str, StringConstraints(max_length=10_000)]
-    description: Annotated[str, StringConstraints(max_length=100_000)] = ""
+    description: Text = ""
     parentCommit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{7,64}$")] | None = None  # noqa: N815
 
 
@@ -105,7 +117,7 @@ class LargeFile(BaseModel):
     path: RepoPath
     algo: Literal["sha256"]
     oid: Sha256
-    size: NonNegativeInt | None = None
+    size: Size | None = None
 
 
 class DeletedFile(BaseModel):
@@ -145,21 +157,21 @@ class NewBranch(BaseModel):
 
 class NewTag(BaseModel):
     tag: str
-    message: str | None = None
+    message: Text | None = None
 
 
 class Squash(BaseModel):
-    message: str | None = None
+    message: Text | None = None
 
 
 class NewDiscussion(BaseModel):
     title: Annotated[str, StringConstraints(min_length=3, max_length=200, strip_whitespace=True)]
-    description: str = ""
+    description: Text = ""
     pullRequest: bool = False  # noqa: N815
 
 
 class Comment(BaseModel):
-    comment: Annotated[str, StringConstraints(min_length=1)]
+    comment: Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
 
 
 class NewTitle(BaseModel):
@@ -168,4 +180,4 @@ class NewTitle(BaseModel):
 
 class NewStatus(BaseModel):
     status: Literal["open", "closed"]
-    comment: str | None = None
+    comment: Text | None = None

@@ -115,7 +115,8 @@ def set_ref(db: sqlite3.Connection, repo: Repo, ref: str, head: str) -> None:
 def new_ref(db: sqlite3.Connection, repo: Repo, prefix: str, name: str, head: str) -> None:
     # A branch named like a commit would answer for it, and a pinned revision must never move.
     like_a_commit = re.fullmatch(r"[0-9a-f]{40}", name)
-    if not name or len(name) > 200 or name.startswith("refs/") or like_a_commit or _BAD_REF.search(name):
+    misleading = name.startswith("refs/") or like_a_commit or not name.isprintable() or _BAD_REF.search(name)
+    if misleading or not 0 < len(name) <= 200:
         raise BadRequestError(f"Invalid reference for a branch or tag: {name[:100]!r}")
     if get_ref(db, repo, prefix + name):
         raise ConflictError(f"Reference already exists: {prefix}{name}")

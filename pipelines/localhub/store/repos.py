@@ -50,7 +50,7 @@ def find(db: sqlite3.Connection, kind: Kind, repo_id: str) -> Repo | None:
 
 
 def create(db: sqlite3.Connection, kind: Kind, namespace: str, name: str, private: bool) -> Repo:
-    check_name(namespace, name)
+    _check_free(db, kind, namespace, name)
     now = time.time()
     db.execute(
         "INSERT INTO repo (kind, namespace, name, private, gated, created_at, modified_at)"
@@ -70,8 +70,20 @@ def settings(db: sqlite3.Connection, repo: Repo, private: bool | None, gated: st
 
 
 def move(db: sqlite3.Connection, repo: Repo, namespace: str, name: str) -> None:
-    check_name(namespace, name)
+    _check_free(db, repo.kind, namespace, name, repo)
     db.execute("UPDATE repo SET namespace = ?, name = ? WHERE id = ?", (namespace, name, repo.key))
+
+
+def _check_free(db: sqlite3.Connection, kind: Kind, namespace: str, name: str, mover: Repo | None = None) -> None:
+    """Names that differ in case alone would share a folder in the caches of clients on other systems."""
+    check_name(namespace, name)
+    similar = db.execute(
+        "SELECT namespace || '/' || name FROM repo"
+        " WHERE kind = ? AND lower(namespace) = lower(?) AND lower(name) = lower(?) AND id IS NOT ?",
+        (kind, namespace, name, mover.key if mover else None),
+    ).fetchone()
+    if similar:
+        raise BadRequestError(f"{namespace}/{name} differs only in case from {similar[0]}, which exists")
 
 
 def touch(db: sqlite3.Connection, repo: Repo) -> None:
