@@ -52,7 +52,7 @@ def paths_info(call: Call) -> JSONResponse:
     with call.hub.db.read() as db:
         repo = call.repo(db)
         commit = history.resolve(db, repo, call.revision)
-        wanted = {path.strip("/"): trees.find(db, commit.tree, path.strip("/")) for path in form.get("paths", [])}
+        wanted = trees.find_each(db, commit.tree, (path.strip("/") for path in form.get("paths", [])))
         found = [(path, entry) for path, entry in wanted.items() if entry is not None and path]
         return JSONResponse(_describe(db, repo, commit, found, expand))
 

@@ -23,6 +23,8 @@ SMALL = 1 << 20
 MAX_SMALL = 10 << 20
 MAX_LINE = 2 * MAX_SMALL
 MAX_COMMIT = 4 << 30
+# One commit at a time: a longer list would keep all others waiting.
+MAX_OPERATIONS = 100_000
 CHUNK = 1 << 20
 # Commits wait for one another; waiting in all threads they would make readers wait too.
 _COMMITTING = CapacityLimiter(4)
@@ -40,7 +42,7 @@ def preupload(call: Call) -> JSONResponse:
         root = history.resolve(db, repo, call.revision).tree
         attributes = _text(db, root, ".gitattributes")
         ignore = body.gitIgnore if body.gitIgnore is not None else _text(db, root, ".gitignore")
-        found = {file.path: trees.find(db, root, file.path) for file in body.files}
+        found = trees.find_each(db, root, (file.path for file in body.files))
         known = blobs.describe(db, (entry.oid for entry in found.values() if entry is not None))
     rows: list[dict[str, Any]] = []
     for file in body.files:
@@ -147,6 +149,8 @@ def _operations(body: BinaryIO) -> Iterator[Operation]:
         number += 1
         if len(line) > MAX_LINE:
             raise TooLargeError(f"line {number} is too long: send large files as such")
+        if number > MAX_OPERATIONS + 1:
+            raise TooLargeError(f"more than {MAX_OPERATIONS} operations: divide them among several commits")
         if not line.strip():
             continue
         try:

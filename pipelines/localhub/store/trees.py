@@ -1,7 +1,8 @@
 """Folders: looking into them, listing them, and editing them."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 
 from pipelines.localhub.errors import BadRequestError, EntryNotFoundError
 from pipelines.localhub.store.objects import FOLDER, Entry, decode_tree, encode_tree, object_id
@@ -21,11 +22,21 @@ def save(db: sqlite3.Connection, entries: dict[str, Entry]) -> str:
 
 def find(db: sqlite3.Connection, root: str, path: str) -> Entry | None:
     """The file or folder at `path`; the root for an empty path."""
+    return find_each(db, root, [path])[path]
+
+
+def find_each(db: sqlite3.Connection, root: str, paths: Iterable[str]) -> dict[str, Entry | None]:
+    """As `find`, for many: their folders are read once, and a folder may hold many thousands of names."""
+    read = lru_cache(maxsize=256)(partial(load, db))
+    return {path: _descend(read, root, path) for path in paths}
+
+
+def _descend(read: Callable[[str], dict[str, Entry]], root: str, path: str) -> Entry | None:
     found = Entry(FOLDER, root)
     for name in path.split("/") if path else ():
         if not found.is_folder:
             return None
-        entry = load(db, found.oid).get(name)
+        entry = read(found.oid).get(name)
         if entry is None:
             return None
         found = entry
