@@ -1,6 +1,7 @@
 """A README's front matter: what the Hub reads of a card, and when it refuses one."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
 from typing import Any
@@ -11,8 +12,22 @@ from pipelines.localhub.errors import InvalidCardError
 
 # Aliases let a short text stand for a huge value, which would only show when it is sent as JSON.
 MAX_NODES = 50_000
-MAX_FRONT = 512 * 1024
+MAX_TEXT = 1 << 20
+MAX_FRONT = 256 * 1024
+# A value that does not fit its tag, such as `!!bool x`, leaves the loader as whatever error it met.
+_UNREADABLE = (
+    yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError
+)  # fmt: skip
 _TEXTS = ("tags", "language", "license", "datasets", "base_model", "task_categories", "size_categories")
+
+
+class _Loader(yaml.SafeLoader):
+    """Without merge keys (`<<`), by which ten lines stand for a mapping that fills the memory while it is read. Not
+    the loader in C: a deep nesting ends the process there."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise yaml.YAMLError("merge keys (<<) are not supported")
 
 
 def split(text: str) -> tuple[str | None, str]:
@@ -34,20 +49,20 @@ def check(text: str) -> dict[str, Any]:
     if len(front) > MAX_FRONT:
         raise InvalidCardError("The metadata is too large or too deep")
     try:
-        data = yaml.safe_load(front)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidCardError(f"Invalid YAML in README.md: {error}") from error
+        data = yaml.load(front, Loader=_Loader)  # noqa: S506 - a safe loader, made safer
+    except _UNREADABLE as error:
+        raise InvalidCardError(f"Invalid YAML in README.md: {str(error)[:500]}") from error
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise InvalidCardError(f"The metadata must be a mapping of keys to values, not {type(data).__name__}")
-    _count(data, 0, 0)
+    _count(data, _Budget())
     for key in _TEXTS:
         value = data.get(key)
         for item in value if isinstance(value, list) else [value]:
             # `no` is a language and a YAML boolean: the classic accident.
             if item is not None and not isinstance(item, str):
-                raise InvalidCardError(f'"{key}" must be a string or a list of strings, got {item!r}')
+                raise InvalidCardError(f'"{key}" must be a string or a list of strings, got {repr(item)[:200]}')
     return data
 
 
@@ -82,19 +97,30 @@ def _texts(value: object) -> list[str]:
     return [item for item in values if isinstance(item, str)]
 
 
-def _count(value: object, depth: int, nodes: int) -> int:
-    nodes += 1
-    _check_scalar(value)
-    if nodes > MAX_NODES or depth > 50:
+@dataclass
+class _Budget:
+    """What a card may still hold once its aliases are written out."""
+
+    nodes: int = MAX_NODES
+    text: int = MAX_TEXT
+
+
+def _count(value: object, budget: _Budget, depth: int = 0) -> None:
+    budget.nodes -= 1
+    budget.text -= len(value) if isinstance(value, str) else 0
+    if budget.nodes < 0 or budget.text < 0 or depth > 50:
         raise InvalidCardError("The metadata is too large or too deep")
-    children = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
-    for child in children:
-        nodes = _count(child, depth + 1, nodes)
-    return nodes
+    if isinstance(value, dict | list):
+        for child in [*value, *value.values()] if isinstance(value, dict) else value:
+            _count(child, budget, depth + 1)
+    else:
+        _check_scalar(value)
 
 
 def _check_scalar(value: object) -> None:
     """YAML can say what JSON, in which the card travels, cannot."""
+    if isinstance(value, set | tuple | bytes):
+        raise InvalidCardError(f"The metadata contains a value that JSON does not know: {type(value).__name__}")
     if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
         raise InvalidCardError("The metadata contains half a character (a lone surrogate)")
     if isinstance(value, int) and value.bit_length() > 64:

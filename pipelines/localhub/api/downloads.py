@@ -4,7 +4,7 @@ import mimetypes
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from anyio import to_thread
@@ -14,6 +14,7 @@ from pipelines.localhub.api.call import Call
 from pipelines.localhub.errors import EntryNotFoundError
 from pipelines.localhub.store import blobs, history, trees
 from pipelines.localhub.store.blobs import Blob
+from pipelines.localhub.store.largefiles import LargeFiles
 
 CHUNK = 1 << 20
 # A repo's file opened in a browser must not act as a page of ours.
@@ -24,7 +25,8 @@ _INERT = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inli
 class Found:
     commit: str
     blob: Blob
-    content: bytes | Path
+    small: bytes | None
+    """The content, unless it is a large file."""
 
 
 def resolve(call: Call) -> Response:
@@ -56,9 +58,9 @@ def resolve(call: Call) -> Response:
     headers["Content-Length"] = str(last - first + 1)
     if call.request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    if isinstance(found.content, bytes):
-        return Response(found.content[first : last + 1], status, headers)
-    return StreamingResponse(_stream(found.content, first, last - first + 1), status, headers)
+    if found.blob.sha256 is None:
+        return Response((found.small or b"")[first : last + 1], status, headers)
+    return StreamingResponse(_stream(call.hub.large, found.blob.sha256, first, last - first + 1), status, headers)
 
 
 def _find(call: Call) -> Found:
@@ -68,21 +70,18 @@ def _find(call: Call) -> Found:
         entry = trees.find(db, commit.tree, call.path)
         if entry is None or entry.is_folder:
             raise EntryNotFoundError("Entry not found", {"X-Repo-Commit": commit.oid})
-        blob = blobs.describe(db, [entry.oid])[entry.oid]
-        if blob.sha256:
-            return Found(commit.oid, blob, call.hub.large.path(blob.sha256))
-        return Found(commit.oid, blob, blobs.small_content(db, entry.oid) or b"")
+        return Found(commit.oid, blobs.describe(db, [entry.oid])[entry.oid], blobs.small_content(db, entry.oid))
 
 
-async def _stream(path: Path, start: int, length: int) -> AsyncIterator[bytes]:
+async def _stream(large: LargeFiles, sha256: str, start: int, length: int) -> AsyncIterator[bytes]:
     """Pieces large enough that a thread per piece costs little, small enough to hold."""
-    file = await to_thread.run_sync(path.open, "rb")
+    file = await to_thread.run_sync(large.open, sha256)
     try:
         await to_thread.run_sync(file.seek, start)
         while length > 0:
             chunk = await to_thread.run_sync(file.read, min(CHUNK, length))
             if not chunk:
-                raise OSError(f"{path.name} is shorter than when it was committed")
+                raise OSError(f"{sha256} is shorter than when it was committed")
             length -= len(chunk)
             yield chunk
     finally:
@@ -90,7 +89,8 @@ async def _stream(path: Path, start: int, length: int) -> AsyncIterator[bytes]:
 
 
 def _media_type(path: str) -> str:
-    guessed = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    """By the last suffix alone: `guess_type` would take a path that begins with `data:` at its word."""
+    guessed = mimetypes.types_map.get(PurePosixPath(path).suffix.lower(), "application/octet-stream")
     if guessed.startswith(("image/", "audio/", "video/")) or guessed in ("application/json", "application/pdf"):
         return guessed
     if guessed.startswith("text/") or path.endswith((".yaml", ".yml", ".jsonl", ".toml", ".jinja")):

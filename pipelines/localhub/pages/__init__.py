@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from anyio import CapacityLimiter, to_thread
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
@@ -19,6 +20,8 @@ from pipelines.localhub.store import blobs, history, repos, trees
 HERE = Path(__file__).parent
 COMMITS = 10
 FILES = 500
+# A page may wait for its tables; waiting in all threads, pages would make the clients wait too.
+_SHOWING = CapacityLimiter(4)
 # No script, no frame, nothing from elsewhere: a card is text by a stranger.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none';"
@@ -43,7 +46,11 @@ def repo_list(call: Call) -> Response:
     return _page("list.html", groups=groups)
 
 
-def repo_page(call: Call) -> Response:
+async def repo_page(call: Call) -> Response:
+    return await to_thread.run_sync(_repo_page, call, limiter=_SHOWING)
+
+
+def _repo_page(call: Call) -> Response:
     with call.hub.db.read() as db:
         repo = call.repo(db)
         commit = history.resolve(db, repo, call.revision)

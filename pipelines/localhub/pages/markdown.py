@@ -1,15 +1,21 @@
 """A card's text as HTML: raw HTML stays text, and relative links lead into the repo."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
+# Some texts take seconds per 100,000 characters to parse, and whoever opens the page waits for them.
+MAX_CHARACTERS = 100_000
 
+
+@lru_cache(maxsize=32)
 def render(text: str, base: str) -> Markup:
     """`base` is where the repo's files are. Safe to insert: markdown-it escapes, and refuses `javascript:`."""
+    if len(text) > MAX_CHARACTERS:
+        text = f"{text[:MAX_CHARACTERS]}\n\n*The rest of this card is too long to be shown here: see README.md.*"
     parser = _parser()
     tokens = parser.parse(text)
     _adapt(tokens, base)

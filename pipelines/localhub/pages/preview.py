@@ -1,41 +1,54 @@
 """The first rows of a data set: one table per config of its card, from that config's first parquet file."""
 
-from collections.abc import Mapping
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from json import dumps
+from itertools import islice
+from json import loads
 from pathlib import Path
 from typing import Any
 
 from pipelines.localhub.store.largefiles import LargeFiles
 
-ROWS = 20
 CONFIGS = 12
-CELL = 300
-# A row group is read as a whole column chunk at a time: beyond this the look would cost too much memory.
-MAX_ROW_GROUP = 256 << 20
+PATTERNS = 100
+SECONDS = 15.0
+"""For all the files of a page, and for waiting while another page's are read."""
+_READING = threading.Lock()
+# The limit on memory counts address space, of which pools and threads reserve more than they use.
+_FRUGAL = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
 class Table:
     config: str
     path: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
     total: int
     problem: str | None = None
 
 
 def tables(card: Mapping[str, Any], files: Mapping[str, str | None], large: LargeFiles) -> list[Table]:
     """`files` maps each path to its sha256, None for those small enough to be no large file."""
-    found: list[Table] = []
+    parquet = {path: large.path(sha256) for path, sha256 in files.items() if sha256 and path.endswith(".parquet")}
+    shown: list[tuple[str, str]] = []
     for config, patterns in _configs(card)[:CONFIGS]:
-        for path, sha256 in files.items():
-            if sha256 and path.endswith(".parquet") and any(fnmatchcase(path, pattern) for pattern in patterns):
-                found.append(_table(config, path, large.path(sha256)))
-                break
-    return found
+        matching = (path for path in parquet if any(fnmatchcase(path, pattern) for pattern in patterns[:PATTERNS]))
+        shown += [(config, path) for path in islice(matching, 1)]
+    try:
+        answers = _read(tuple(parquet[path] for _, path in shown))
+    except TimeoutError as error:
+        answers = [{"total": 0, "problem": str(error)}] * len(shown)
+    return [
+        Table(config, path, answer.get("columns", []), answer.get("rows", []), answer["total"], answer.get("problem"))
+        for (config, path), answer in zip(shown, answers, strict=True)
+    ]
 
 
 def _configs(card: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
@@ -61,26 +74,39 @@ def _patterns(data_files: object) -> list[str]:
     return []
 
 
-@lru_cache(maxsize=64)
-def _table(config: str, path: str, file: Path) -> Table:
-    """The file's name is its hash, so what was read once stays right."""
-    import pyarrow
-    from pyarrow.parquet import ParquetFile
+@lru_cache(maxsize=16)
+def _read(files: tuple[Path, ...]) -> list[dict[str, Any]]:
+    """What rows.py says of each. The files' names are their hashes, so what was read once stays right.
 
+    Raises TimeoutError while other pages' files are being read: they must not fill all threads.
+    """
+    if not _READING.acquire(timeout=SECONDS):
+        raise TimeoutError("other files are being read: load the page again")
     try:
-        with ParquetFile(file, pre_buffer=False) as parquet:
-            total = parquet.metadata.num_rows
-            columns = tuple(parquet.schema_arrow.names)
-            if total and parquet.metadata.row_group(0).total_byte_size > MAX_ROW_GROUP:
-                return Table(config, path, columns, (), total, "its row groups are too large for a preview")
-            batch = next(parquet.iter_batches(batch_size=ROWS, use_threads=False), None)
-            records = batch.to_pylist() if batch else []
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        return Table(config, path, (), (), 0, f"it cannot be read: {error}"[:300])
-    rows = tuple(tuple(_cell(record[name]) for name in columns) for record in records)
-    return Table(config, path, columns, rows, total)
+        answers: list[dict[str, Any]] = []
+        end = time.monotonic() + SECONDS
+        while len(answers) < len(files):
+            answers += _answers(files[len(answers) :], end - time.monotonic())
+            if len(answers) < len(files):
+                answers.append({"total": 0, "problem": "reading it takes too much memory or time"})
+        return answers
+    finally:
+        _READING.release()
 
 
-def _cell(value: object) -> str:
-    text = value if isinstance(value, str) else dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= CELL else f"{text[:CELL]} …"
+def _answers(files: Sequence[Path], seconds: float) -> list[dict[str, Any]]:
+    """As many as came before the reader ended, by itself or by its limits."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own file, and names made of hashes
+            [sys.executable, "-I", str(Path(__file__).with_name("rows.py")), *map(str, files)],
+            env=_FRUGAL,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=max(seconds, 0),
+            check=False,
+        )
+        written = done.stdout
+    except subprocess.TimeoutExpired as late:
+        written = late.stdout or b""
+    return [loads(line) for line in written.splitlines(keepends=True) if line.endswith(b"\n")]
