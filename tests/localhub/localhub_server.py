@@ -7,6 +7,7 @@ import sys
 import textwrap
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import httpx2
 from huggingface_hub import HfApi
@@ -67,12 +68,13 @@ class Server(Hub):
 
     user = USER
 
-    def __init__(self, data: Path, token: str = TOKEN, port: int = 0) -> None:
+    def __init__(self, data: Path, token: str = TOKEN, port: int = 0, log: IO[str] | None = None) -> None:
         self.data = data
         self.process = subprocess.Popen(
             [sys.executable, "-c", START, str(data), token, USER, str(port)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
+            stderr=log,
             text=True,
         )
         assert self.process.stdout is not None
