@@ -1,7 +1,4 @@
-"""Requests that are almost right: each address of the Hub with what it expects, and something wrong somewhere.
-
-Most of what is drawn is what a client would send, so that the rest is met deep inside a handler.
-"""
+"""Requests that are almost right: most of each is what a client would send, so that the rest is met deep inside."""
 
 import hashlib
 import json
@@ -14,13 +11,15 @@ from urllib.parse import quote, urlencode
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from localhub_server import TOKEN
+from xet_wire import LZ4, chunk, file, lz4, name, shard
 
-from pipelines.localhub.api import accounts, contents, repositories, threads, uploads
+from pipelines.localhub.api import accounts, contents, repositories, threads, uploads, xet
 from pipelines.localhub.routes import Route
 
 LARGE = b"large and kept" * 99
 LARGE_SHA256 = hashlib.sha256(LARGE).hexdigest()
 SHA256S = (LARGE_SHA256, "0" * 64)
+XORB = name(b"xet", b"xx")
 
 CARDS = [
     *(
@@ -115,6 +114,15 @@ ARGUMENTS = [
 
 
 @dataclass(frozen=True)
+class Granted:
+    """What the server signed: addresses to upload to, and where and with which token Xet uploads go."""
+
+    links: Sequence[str]
+    xet_store: str
+    xet_token: str
+
+
+@dataclass(frozen=True)
 class Sent:
     method: str
     target: str
@@ -206,6 +214,14 @@ PLACES: dict[str, SearchStrategy[str]] = {
     "path": paths,
     "num": st.integers(0, 6).map(str) | st.just("9" * 9),
     "sha256": st.sampled_from(SHA256S),
+    "xorb": st.sampled_from([XORB, "0" * 64]),
+    "store": texts,
+}
+SHARD = shard(file(hashlib.sha256(b"xet").hexdigest(), (XORB, 3, 0, 1)))
+BYTES = {
+    xet.put_xorb: chunk(b"xet", 3) + chunk(lz4(b"xx"), 2, LZ4),
+    xet.put_shard: SHARD,
+    xet.put_shard_and_hear: SHARD,
 }
 
 
@@ -230,10 +246,19 @@ def _changed(draw: st.DrawFn, value: Any) -> Any:
 
 
 @st.composite
-def requests_to(draw: st.DrawFn, route: Route, links: Sequence[str]) -> Sent:
-    """`links` are addresses that were signed for an upload."""
+def damaged(draw: st.DrawFn, content: bytes) -> bytes:
+    """As it is, cut off, or with a few bytes replaced."""
+    start = draw(st.integers(0, len(content)))
+    end = draw(st.integers(start, min(len(content), start + 20)))
+    changed = content[:start] + draw(st.binary(max_size=20)) + content[end:]
+    return draw(st.sampled_from([content, content[:start], changed]))
 
+
+@st.composite
+def requests_to(draw: st.DrawFn, route: Route, granted: Granted) -> Sent:
     def fill(place: re.Match[str]) -> str:
+        if place[1] == "store" and draw(st.integers(0, 9)):
+            return granted.xet_store
         slash = "/" if place[1] == "repo" or (place[1] == "path" and draw(st.booleans())) else ""
         return quote(draw(PLACES[place[1]]), safe=slash) or "x"
 
@@ -241,11 +266,11 @@ def requests_to(draw: st.DrawFn, route: Route, links: Sequence[str]) -> Sent:
     pattern = route.expression.pattern.replace("(?:(?P<kind>datasets)/)?", prefix).replace("\\.", ".")
     target = re.sub(r"\(\?P<(\w+)>[^)]*\)", fill, pattern)
     if route.handler is uploads.put_large and draw(st.booleans()):
-        target = draw(st.sampled_from(links))
+        target = draw(st.sampled_from(granted.links))
     elif draw(st.booleans()):
         arguments = st.sampled_from(["1", "0", "true", "main", "all", "999999999"]) | texts
         target += "?" + urlencode(draw(st.dictionaries(st.sampled_from(ARGUMENTS), arguments, max_size=4)))
-    headers = {"Authorization": f"Bearer {TOKEN}"}
+    headers = {"Authorization": f"Bearer {granted.xet_token if target.startswith('/xet/') else TOKEN}"}
     if draw(st.integers(0, 3)) == 0:
         headers |= draw(
             st.fixed_dictionaries({}, optional={name: st.sampled_from(odd) for name, odd in FIELDS.items()})
@@ -260,6 +285,8 @@ def _bodies(route: Route) -> SearchStrategy[bytes]:
         expected = lines.map(lambda lines: b"\n".join(map(_json, lines)))
     elif route.handler is contents.paths_info:
         expected = form
+    elif route.handler in BYTES:
+        expected = damaged(BYTES[route.handler])
     else:
         expected = mutated(BODIES.get(route.handler, st.just({}))).map(_json)
     return mostly(expected, st.binary(max_size=40))

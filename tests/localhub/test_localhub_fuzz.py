@@ -14,10 +14,9 @@ from pathlib import Path
 
 import fuzzed_requests
 import pytest
-from fuzzed_requests import LARGE, Sent
+from fuzzed_requests import LARGE, Granted, Sent
 from huggingface_hub import CommitOperationAdd
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from localhub_server import TOKEN, Server
 
 from pipelines.localhub.routes import ROUTES, Route
@@ -51,19 +50,21 @@ class Target:
             api.create_tag(name, tag="v1", repo_type=kind)
             api.create_pull_request(name, "A proposal", repo_type=kind)
             api.create_discussion(name, "A question", repo_type=kind)
-        self.links = self._links([b"", b"{}"])
+        self.granted = self._granted([b"", b"{}"])
 
     def _fill(self, name: str, kind: str) -> str:
         self.server.api.create_repo(name, repo_type=kind)
         operations = [CommitOperationAdd(path, content) for path, content in KEPT.items()]
         return self.server.api.create_commit(name, operations, commit_message="kept", repo_type=kind).oid
 
-    def _links(self, contents: list[bytes]) -> list[str]:
+    def _granted(self, contents: list[bytes]) -> Granted:
         objects = [{"oid": hashlib.sha256(content).hexdigest(), "size": len(content)} for content in contents]
         with self.server.http() as http_client:
             batch = {"operation": "upload", "objects": objects}
             rows = http_client.post("/fuzz/model.git/info/lfs/objects/batch", json=batch).json()["objects"]
-        return [row["actions"]["upload"]["href"].removeprefix(self.server.url) for row in rows]
+            xet = http_client.get("/api/models/fuzz/model/xet-write-token/main").json()
+        links = [row["actions"]["upload"]["href"].removeprefix(self.server.url) for row in rows]
+        return Granted(links, xet["casUrl"].rpartition("/")[2], xet["accessToken"])
 
     def send(self, sent: Sent) -> tuple[int, http.client.HTTPMessage, bytes]:
         headers = {name: value.encode("latin-1", "replace").decode("latin-1") for name, value in sent.headers.items()}
@@ -91,7 +92,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.methods[0]} {route.handler.__qualname__}")
 def test_no_request_is_our_fault_and_what_was_kept_stays_whole(target: Target, route: Route) -> None:
     @fuzzed
-    @given(fuzzed_requests.requests_to(route, target.links))
+    @given(fuzzed_requests.requests_to(route, target.granted))
     def attempt(sent: Sent) -> None:
         status, headers, body = target.send(sent)
         assert 200 <= status < 500, (sent, body)
@@ -111,17 +112,9 @@ REQUEST = (
 )
 
 
-@st.composite
-def damaged(draw: st.DrawFn) -> bytes:
-    """A request as bytes, cut off or with a few of them replaced."""
-    start = draw(st.integers(0, len(REQUEST)))
-    end = draw(st.integers(start, min(len(REQUEST), start + 20)))
-    return draw(st.sampled_from([REQUEST[:start], REQUEST[:start] + draw(st.binary(max_size=20)) + REQUEST[end:]]))
-
-
 def test_damaged_bytes_are_refused_and_what_was_kept_stays_whole(target: Target) -> None:
     @fuzzed
-    @given(damaged())
+    @given(fuzzed_requests.damaged(REQUEST))
     def attempt(request: bytes) -> None:
         with socket.create_connection(target.address, timeout=30) as connection:
             connection.sendall(request)

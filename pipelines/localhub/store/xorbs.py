@@ -30,9 +30,9 @@ _PLAIN, _LZ4, _GROUPED_LZ4 = range(3)
 class Xorbs:
     def __init__(self, data: Path) -> None:
         root = data / "xet"
-        root.mkdir(exist_ok=True)
+        root.mkdir(mode=0o700, exist_ok=True)
         self._folder = next(root.iterdir(), root / secrets.token_hex(8))
-        self._folder.mkdir(exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         self._aside = data / "tmp"
 
     @property
