@@ -26,6 +26,14 @@ READING_POSTS = (accounts.validate_yaml, contents.paths_info)
 SIGNED = {uploads.put_large: 400, xet.put_xorb: 401, xet.put_shard: 401, xet.put_shard_and_hear: 401}
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One, and not one for each way of the clients to upload, which does not matter here."""
+    running = Server(tmp_path_factory.mktemp("hub"))
+    yield running
+    running.stop()
+
+
 def address(route: Route, repo: str, revision: str = "main") -> str:
     places = {"kind": "models", "repo": repo, "rev": revision, "path": "w.bin", "num": "1", "branch": "main"}
     pattern = route.expression.pattern.replace("(?:(?P<kind>datasets)/)?", "").replace("\\.", ".")

@@ -23,6 +23,14 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 HEADER = b'{"key": "header", "value": {"summary": "x"}}\n'
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One, and not one for each way of the clients to upload, which does not matter here."""
+    running = Server(tmp_path_factory.mktemp("hub"))
+    yield running
+    running.stop()
+
+
 def upload_link(server: Server, repo: str, size: int = len(CONTENT)) -> str:
     with server.http() as http:
         batch = {"operation": "upload", "objects": [{"oid": SHA256, "size": size}]}

@@ -1,7 +1,7 @@
 """What is committed by a stranger and then read by us or shown in a browser: cards, patterns, tables, files."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlsplit
@@ -79,6 +79,14 @@ TAGS = {
 }
 ATTRIBUTES = {"href", "src", "alt", "title", "class", "id", "rel", "lang", "charset", "name", "content", "dir", "open"}
 NEVER_RUN = ("text/plain", "application/octet-stream", "application/json", "application/pdf")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One, and not one for each way of the clients to upload, which does not matter here."""
+    running = Server(tmp_path_factory.mktemp("hub"))
+    yield running
+    running.stop()
 
 
 class Seen(HTMLParser):

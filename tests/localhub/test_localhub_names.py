@@ -1,7 +1,7 @@
 """Every place where a name goes in: none leads out of the repo, of the data folder, or to another's thing."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
@@ -35,6 +35,14 @@ HARMLESS = [
     "-x",
     "~",
 ]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One, and not one for each way of the clients to upload, which does not matter here."""
+    running = Server(tmp_path_factory.mktemp("hub"))
+    yield running
+    running.stop()
 
 
 def lines(*operations: tuple[str, dict[str, object]]) -> str:
