@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from pipelines.localhub.api import wire
 from pipelines.localhub.api.call import Call, explain
+from pipelines.localhub.api.streams import pour
 from pipelines.localhub.errors import BadRequestError, TooLargeError
 from pipelines.localhub.store import blobs, commits, discussions, history, trees
 from pipelines.localhub.store.commits import Operation, PutLarge, PutSmall, Remove
@@ -86,13 +87,7 @@ async def put_large(call: Call) -> JSONResponse:
     call.hub.check_upload(sha256, size, expires, query.get("signature", ""))
     incoming = await to_thread.run_sync(call.hub.large.receive, sha256, size)
     try:
-        waiting = bytearray()
-        async for chunk in call.request.stream():
-            waiting += chunk
-            if len(waiting) >= CHUNK:
-                await to_thread.run_sync(incoming.write, waiting)
-                waiting = bytearray()
-        await to_thread.run_sync(incoming.write, waiting)
+        await pour(call.request.stream(), incoming.write)
         await to_thread.run_sync(incoming.keep)
     finally:
         incoming.discard()
