@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ def serve(data: Path, host: str, port: int, token: str | None, user: str) -> Non
 
     try:
         localhub.serve(data, host, port, token, user, on_ready=ready)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, sqlite3.Error) as error:
         raise StageError(f"the Hub cannot start at {host}:{port} in {data}: {error}") from None
     finally:
         running = _running(data)

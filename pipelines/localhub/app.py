@@ -121,12 +121,23 @@ def _refusal(error: HubError) -> Response:
 
 
 def _fault(request: Request, error: Exception) -> Response:
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or (isinstance(error, sqlite3.OperationalError) and "full" in str(error)):
-        log.error("%s %r: the disk is full", request.method, request.scope["path"])
-        return JSONResponse({"error": "the disk is full"}, 507, {"X-Error-Message": "the disk is full"})
+    if _disk_refuses(error):
+        log.error("%s %r: the disk takes no more: %s", request.method, request.scope["path"], error)
+        text = "the disk of the Hub is full, or takes no larger file"
+        return JSONResponse({"error": text}, 507, {"X-Error-Message": text})
     log.error("%s %r failed", request.method, request.scope["path"], exc_info=error)
     return JSONResponse({"error": "Internal error"}, 500, {"X-Error-Message": "Internal error"})
+
+
+def _disk_refuses(error: Exception) -> bool:
+    """SQLite calls a full disk by its name, and any other refusal (of a quota, or of a limit) a failed write."""
+    if isinstance(error, sqlite3.Error):
+        return error.sqlite_errorcode in (
+            sqlite3.SQLITE_FULL,
+            sqlite3.SQLITE_IOERR_WRITE,
+            sqlite3.SQLITE_IOERR_SHMSIZE,
+        )
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _header_text(text: str) -> str:

@@ -14,9 +14,15 @@
       MisdirectedError       421  a name that is not ours
 
 The app turns them into responses; everything else that escapes a handler is our fault: logged, and a 500.
+
+    ServedError              no refusal: the data folder has an owner already, another process
 """
 
 from collections.abc import Mapping
+
+
+class ServedError(RuntimeError):
+    """Another process serves the folder."""
 
 
 class HubError(Exception):

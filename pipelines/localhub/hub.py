@@ -8,7 +8,8 @@ import secrets
 import time
 from pathlib import Path
 
-from pipelines.localhub.errors import ForbiddenError
+from pipelines.localhub.errors import ForbiddenError, ServedError
+from pipelines.localhub.store import folders
 from pipelines.localhub.store.database import Database
 from pipelines.localhub.store.largefiles import LargeFiles
 from pipelines.localhub.store.tokens import Identity
@@ -20,8 +21,8 @@ XET_SECONDS = 3600
 
 class Hub:
     def __init__(self, data: Path) -> None:
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._owner = _own(data)
+        folders.make(data)
+        self._owner = own(data)
         database = data / "hub.sqlite"
         os.close(_open(database))
         database.chmod(0o600)
@@ -67,14 +68,18 @@ class Hub:
             return db.execute("SELECT value FROM secret WHERE name = 'upload'").fetchone()["value"]
 
 
-def _own(data: Path) -> int:
-    """Held until the process ends, however it ends: two servers would remove each other's temporary files."""
+def own(data: Path) -> int:
+    """A lock on the folder: two servers would remove each other's temporary files. Lost when the returned
+    descriptor is closed, or the process ends, however it ends.
+
+    Raises ServedError when another process has it.
+    """
     handle = _open(data / "lock")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(handle)
-        raise RuntimeError(f"another process serves {data}") from error
+        raise ServedError(f"another process serves {data}") from error
     return handle
 
 

@@ -111,6 +111,7 @@ def _apply(db: sqlite3.Connection, large: LargeFiles, draft: trees.Draft, operat
                 raise BadRequestError(f"{path}: its content (sha256 {sha256}) was never uploaded")
             if size is not None and size != stored:
                 raise BadRequestError(f"{path}: {size} bytes announced, {stored} bytes stored")
+            large.settle(sha256)
             draft.put(path, Entry(FILE, blobs.add_large(db, sha256, stored)))
         case Remove(path, a_folder):
             draft.remove(path, a_folder)

@@ -47,6 +47,31 @@ CREATE TABLE IF NOT EXISTS event (
 """
 
 
+@contextmanager
+def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
+    """An existing database as it is now, to be read beside the process that serves it.
+
+    Raises RuntimeError when there is none, or one of another version.
+    """
+    if not path.is_file():
+        raise RuntimeError(f"{path.parent} holds no Hub: {path.name} is not there")
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    try:
+        connection.row_factory = sqlite3.Row
+        _version(connection, path, (VERSION,))
+        connection.execute("BEGIN")
+        yield connection
+    finally:
+        connection.close()
+
+
+def _version(connection: sqlite3.Connection, path: Path, readable: tuple[int, ...]) -> int:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version not in readable:
+        raise RuntimeError(f"{path} has format {version}, this program reads format {VERSION}")
+    return version
+
+
 class Database:
     """One connection per thread; threads are few, and a connection is not to be shared."""
 
@@ -55,10 +80,8 @@ class Database:
         self._local = threading.local()
         self._writer = threading.Lock()
         connection = self._connection()
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, VERSION):
-            raise RuntimeError(f"{path} has format {version}, this program reads format {VERSION}")
-        connection.executescript(f"{SCHEMA} PRAGMA user_version = {VERSION};")
+        if _version(connection, path, (0, VERSION)) == 0:  # a start writes no more than it must: the disk may be full
+            connection.executescript(f"{SCHEMA} PRAGMA user_version = {VERSION};")
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)

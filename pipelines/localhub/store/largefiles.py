@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipelines.localhub.errors import BadRequestError
+from pipelines.localhub.store import folders
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -22,9 +23,11 @@ class LargeFiles:
     def __init__(self, data: Path) -> None:
         self._root = data / "lfs"
         self._aside = data / "tmp"
+        self._settled: set[str] = set()
         shutil.rmtree(self._aside, ignore_errors=True)
         self._aside.mkdir(mode=0o700)
         self._root.mkdir(mode=0o700, exist_ok=True)
+        folders.sync(data)
 
     def path(self, sha256: str) -> Path:
         if not SHA256.fullmatch(sha256):
@@ -43,6 +46,16 @@ class LargeFiles:
         """For reading. Raises OSError when it is not there, or a link."""
         return os.fdopen(os.open(self.path(sha256), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb")
 
+    def settle(self, sha256: str) -> None:
+        """Makes the name of a stored file survive a power cut, if that is not certain yet.
+
+        A name shows before it is synced: to others while its upload ends, and for good when the server was killed
+        just then. A commit that refers to it must not be safer than what it refers to.
+        """
+        if sha256 not in self._settled:
+            _sync_name(self.path(sha256))
+            self._settled.add(sha256)
+
     def room(self) -> int:
         """Bytes free on its disk."""
         return shutil.disk_usage(self._root).free
@@ -52,19 +65,20 @@ class LargeFiles:
         return tempfile.TemporaryFile(dir=self._aside)  # type: ignore[return-value]
 
     def receive(self, sha256: str, size: int) -> "Incoming":
-        return Incoming(self._aside, self.path(sha256), sha256, size)
+        return Incoming(self._aside, self.path(sha256), sha256, size, self._settled)
 
 
 class Incoming:
     """A large file on its way in. Usable from one thread at a time."""
 
-    def __init__(self, aside: Path, target: Path, sha256: str, size: int) -> None:
+    def __init__(self, aside: Path, target: Path, sha256: str, size: int, settled: set[str]) -> None:
         handle, name = tempfile.mkstemp(dir=aside)
         self._file = os.fdopen(handle, "wb", buffering=0)
         self._name = Path(name)
         self._target = target
         self._sha256 = sha256
         self._size = size
+        self._settled = settled
         self._hash = hashlib.sha256()
         self._received = 0
 
@@ -84,6 +98,7 @@ class Incoming:
         if self._hash.hexdigest() != self._sha256:
             raise BadRequestError("the content does not have the announced sha256")
         put_in_place(self._file, self._name, self._target)
+        self._settled.add(self._sha256)
 
     def discard(self) -> None:
         """Removes what is left aside; after `keep` there is nothing."""
@@ -96,16 +111,11 @@ def put_in_place(file: BinaryIO, aside: Path, target: Path) -> None:
     file.flush()
     os.fsync(file.fileno())
     file.close()
-    folder = target.parent
-    folder.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     aside.replace(target)
-    for changed in (folder, folder.parent, folder.parent.parent):
-        _sync_folder(changed)
+    _sync_name(target)
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _sync_name(target: Path) -> None:
+    for folder in list(target.parents)[:3]:
+        folders.sync(folder)

@@ -28,6 +28,8 @@ def name_token(db: sqlite3.Connection, token: str, user: str, role: Role = "writ
     """
     if not re.fullmatch(r"[!-~]{6,200}", token):
         raise ValueError("a token is 6 to 200 letters, digits and signs, without spaces")
+    if identify(db, token) == Identity(user, role):
+        return
     db.execute("DELETE FROM token WHERE user = ? AND role = ?", (user, role))
     db.execute("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?)", (_hash(token), user, role, int(time.time())))
 

@@ -10,6 +10,8 @@ from pipelines.localhub.store.objects import FOLDER, Entry, decode_tree, encode_
 
 def load(db: sqlite3.Connection, oid: str) -> dict[str, Entry]:
     row = db.execute("SELECT content FROM tree WHERE oid = ?", (oid,)).fetchone()
+    if row is None:
+        raise RuntimeError(f"the Hub is damaged: the folder {oid} is missing")
     return decode_tree(row["content"])
 
 

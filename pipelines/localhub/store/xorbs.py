@@ -83,6 +83,12 @@ class Xorbs:
         return self._folder / name[:2] / name
 
 
+def name_of(body: BinaryIO) -> str:
+    """What a xorb's name has to be. Raises BadRequestError when it is none."""
+    contents = [chunk.unpack() for chunk in _chunks(body)]
+    return spell(xorb_name([(chunk_name(content), len(content)) for content in contents]))
+
+
 class Chunk(NamedTuple):
     header: bytes
     packed: bytes
