@@ -4,7 +4,8 @@
 
 The map, from the outside in. An arrow may only point downwards; `tests/test_house.py` checks it.
 
-    __main__         the command line: one command per stage, and run, import, hub; daemon: the Hub as a process
+    __main__         the command line: one command per stage, and run, import, hub; daemon: the Hub as a process;
+                     upkeep: its folder checked, freed of garbage, exported
     stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
     training         what *train* runs in a process of its own, as trainjob tells it; chat_template and preflight: what
                      it trains with and what it refuses to train on; frozen_head: a cheaper loss on the CPU

@@ -3,14 +3,20 @@
     store/   what is kept and how it survives a crash; knows no HTTP
     api/     what the clients say on the wire; knows no SQL
     pages/   what a browser sees; reads the store, writes nothing
+    upkeep/  what is done to a folder beside serving it: verify, collect garbage, export
     app.py   from a request to its handler; server.py: from a folder to a listening socket; hosts.py: its names
 
 An island: it imports nothing else of `pipelines`, and only the command that starts it imports it. Importing
 this module costs nothing; the web server is loaded by `serve`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.localhub.upkeep.garbage import Dropped
+    from pipelines.localhub.upkeep.verify import Damage
 
 
 def serve(data: Path, host: str, port: int, token: str | None, user: str, on_ready: Callable[[str], None]) -> None:
@@ -25,3 +31,24 @@ def serve(data: Path, host: str, port: int, token: str | None, user: str, on_rea
     from pipelines.localhub.server import run
 
     run(data, host, port, token, user, on_ready)
+
+
+def verify(data: Path) -> "Iterator[Damage]":
+    """As `upkeep.verify.verify`."""
+    from pipelines.localhub.upkeep.verify import verify
+
+    return verify(data)
+
+
+def collect_garbage(data: Path) -> "Dropped":
+    """As `upkeep.garbage.collect`."""
+    from pipelines.localhub.upkeep.garbage import collect
+
+    return collect(data)
+
+
+def export(data: Path, target: Path, repos: Sequence[str], revision: str) -> Iterator[Path]:
+    """As `upkeep.export.export`."""
+    from pipelines.localhub.upkeep.export import export
+
+    return export(data, target, repos, revision)
