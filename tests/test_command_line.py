@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from huggingface_hub import HfApi
 from llm_server import Script, serving
 
 ROOT = Path(__file__).parent.parent
@@ -49,6 +50,54 @@ def test_a_hub_in_the_background_serves_until_it_is_stopped(background: tuple[li
     assert "stopped" in command("hub", "--stop", *options[:2]).stdout
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(address)  # noqa: S310 - our own address
+
+
+def test_a_hub_that_runs_is_verified_and_exported_but_its_garbage_is_left(
+    background: tuple[list[str], str], tmp_path: Path
+) -> None:
+    options, address = background
+    data = options[:2]
+    command("hub", "--detach", *options, HF_TOKEN="hf_one")
+    HfApi(endpoint=address, token="hf_one").create_repo("some/model")
+    assert "whole" in command("hub", "verify", *data).stdout
+    assert "models/some/model" in command("hub", "export", *data, str(tmp_path / "out")).stdout
+    assert (tmp_path / "out/models/some/model/.gitattributes").exists()
+    refused = command("hub", "gc", *data)
+    assert refused.returncode == 1
+    assert f"python -m pipelines hub --stop {' '.join(data)}" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_upkeep_of_a_hub_that_stands_still_says_what_it_found(
+    background: tuple[list[str], str], tmp_path: Path
+) -> None:
+    options, address = background
+    data = options[:2]
+    command("hub", "--detach", *options, HF_TOKEN="hf_one")
+    api = HfApi(endpoint=address, token="hf_one")
+    api.create_repo("some/model")
+    (tmp_path / "w.bin").write_bytes(b"weights" * 1000)
+    api.upload_file(path_or_fileobj=tmp_path / "w.bin", path_in_repo="w.bin", repo_id="some/model")
+    command("hub", "--stop", *data)
+    (large,) = (tmp_path / "hub/lfs").rglob("*/*/*")
+    large.write_bytes(b"damage")
+    damaged = command("hub", "verify", *data)
+    assert damaged.returncode == 1
+    assert "models/some/model@" in damaged.stdout
+    assert ": w.bin: " in damaged.stdout
+    collected = command("hub", "gc", *data)
+    assert collected.returncode == 0
+    assert "0 large files" in collected.stdout
+
+
+def test_upkeep_takes_no_folder_but_the_one_it_is_given(tmp_path: Path) -> None:
+    misplaced = command("hub", "--data", str(tmp_path), "gc")
+    assert misplaced.returncode == 2
+    assert "hub gc --data DIR" in misplaced.stderr
+    nothing = command("hub", "gc", "--data", str(tmp_path))
+    assert nothing.returncode == 1
+    assert "holds no Hub" in nothing.stderr
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_hub_on_a_taken_port_says_so_in_a_line(hub_server: str, tmp_path: Path) -> None:

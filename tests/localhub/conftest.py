@@ -5,11 +5,13 @@ as well, in private repos that are deleted at the end, when THINKIN_TEST_HUB_TOK
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from filled import fill
 from huggingface_hub import HfApi, constants
 from localhub_server import TOKEN_VARIABLE, Hub, HuggingFace, Server, client_environment, run_client
 
@@ -95,3 +97,24 @@ def client(server: Hub, environment: Mapping[str, str], tmp_path: Path) -> Calla
         return run_client(server.url, tmp_path, code, *arguments, **{**environment, **more})
 
     return run
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("filled") / "hub"
+    fill(data)
+    return data
+
+
+@pytest.fixture
+def data(filled: Path, tmp_path: Path) -> Path:
+    """A copy of the filled data folder, to do with it whatever a test does."""
+    return Path(shutil.copytree(filled, tmp_path / "hub"))
+
+
+@pytest.fixture
+def served(data: Path) -> Iterator[HfApi]:
+    """A client of a server on that folder."""
+    running = Server(data)
+    yield running.api
+    running.stop()
