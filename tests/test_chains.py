@@ -1,5 +1,6 @@
 """chains.py: nothing of a response is lost, its defects are named, and only real loops are loops."""
 
+import gc
 import time
 
 import pytest
@@ -104,8 +105,17 @@ def test_the_repeated_share_is_a_share(text: str) -> None:
 
 
 @pytest.mark.parametrize("unit", ["<think>", "</think>", "<think></think>", "a`", "```\n", "~~~x\n", STEPS])
-def test_a_megabyte_takes_under_a_second(unit: str) -> None:
-    text = unit * (1_000_000 // len(unit))
-    start = time.perf_counter()
-    split(text)
-    assert time.perf_counter() - start < 1.0
+def test_time_grows_with_the_length_of_a_text_and_not_with_its_square(unit: str) -> None:
+    """Eight times as long takes about eight times as much of the processor, and not sixty-four."""
+
+    def seconds(size: int) -> float:
+        text = unit * (size // len(unit))
+        gc.disable()  # its passes grow with all that other tests left in memory
+        start = time.process_time()
+        split(text)
+        spent = time.process_time() - start
+        gc.enable()
+        return spent
+
+    short, long = (min(seconds(size) for _ in range(3)) for size in (500_000, 4_000_000))
+    assert long < 30 * max(short, 0.005)
