@@ -1,8 +1,9 @@
 """Letters and words of the languages, as text files: `name: word word ...`, in as many lines as it takes.
 
-`blocks`: the characters of each script, as ranges; `scripts`: the languages that are written in each; `alphabets`: the
-letters of a language beside a-z, or beside those that all Cyrillic, all Arabic alphabets share; `words`: the commonest
-words of each language, with those of school maths; `answers`: what words around an answer mean.
+`labels`: the languages that can be named; `blocks`: the characters of each script, as ranges; `scripts`: the languages
+that are written in each; `alphabets`: the letters of a language beside a-z, or beside those that all Cyrillic, all
+Arabic alphabets share; `words`: the commonest words of each language, with those of school maths; `answers`: what words
+around an answer mean.
 """
 
 from pathlib import Path

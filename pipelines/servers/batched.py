@@ -106,10 +106,11 @@ class Server:
     async def _generated(self, body: Sampling, ids: list[int]) -> tuple[str, str, tuple[int, int]]:
         from pipelines.servers.generation import Task
 
-        if not 0 < len(ids) <= self.context - body.max_tokens or not body.max_tokens:
+        if not ids or not body.max_tokens:
+            raise RefusedError(400, f"{len(ids)} tokens of prompt and {body.max_tokens} to write: neither may be 0")
+        if len(ids) + body.max_tokens > self.context:
             raise RefusedError(
-                400,
-                f"{len(ids)} tokens of prompt and {body.max_tokens} to write do not fit into {self.context}, or are 0",
+                400, f"{len(ids)} tokens of prompt and {body.max_tokens} to write do not fit into {self.context}"
             )
         task = Task(
             prompt=tuple(ids),
