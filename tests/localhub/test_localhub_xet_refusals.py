@@ -140,6 +140,7 @@ def test_a_malformed_shard_is_refused_with_a_reason_and_leaves_nothing(server: S
         "chunks far from there": shard(file(sha256, (xorb, 22, 9, 11))),
         "no chunks": shard(file(sha256, (xorb, 22, 1, 1))),
         "chunks backwards": shard(file(sha256, (xorb, 22, 2, 0))),
+        "more chunks than bytes": shard(file(sha256, (xorb, 1, 0, 2))),
         "too short a part": shard(file(sha256, (xorb, 21, 0, 2))),
         "too long a part": shard(file(sha256, (xorb, 23, 0, 2))),
         "a xorb nobody sent": shard(file(sha256, ("0" * 64, 22, 0, 2))),
@@ -173,6 +174,17 @@ def test_chunks_are_read_as_they_were_packed(
     xorbs.add(name(*contents), BytesIO(body))
     for start in range(len(chunks)):
         assert list(xorbs.read(name(*contents), start, len(chunks))) == contents[start:]
+
+
+def test_a_chunk_is_read_without_those_before_it(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    xorbs = Xorbs(tmp_path)
+    contents = [str(number).encode() for number in range(MAX_CHUNKS)]
+    xorbs.add(name(*contents), BytesIO(b"".join(chunk(content, len(content)) for content in contents)))
+    (kept,) = tmp_path.glob("xet/*/*/*")
+    with kept.open("r+b") as file:
+        file.write(b"!" * sum(len(content) for content in contents[:-1]))
+    assert list(xorbs.read(name(*contents), MAX_CHUNKS - 1, MAX_CHUNKS)) == contents[-1:]
 
 
 @given(st.binary(max_size=400))

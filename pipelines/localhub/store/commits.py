@@ -71,7 +71,8 @@ def merge(db: sqlite3.Connection, repo: Repo, theirs: Commit, base: str, author:
     if fork is None:
         raise ConflictError("the histories have nothing in common")
     draft = trees.Draft(db, ours.tree)
-    theirs_changed = [(path, _file(was), _file(now)) for path, was, now in trees.changes(db, fork.tree, theirs.tree)]
+    changes = trees.changes(trees.reader(db), fork.tree, theirs.tree)
+    theirs_changed = [(path, _file(was), _file(now)) for path, was, now in changes]
     mine_at = trees.find_each(db, ours.tree, (path for path, _, _ in theirs_changed))
     # Removals first: a folder may have made way for a file of its name.
     for path, was, now in sorted(theirs_changed, key=lambda change: change[2] is not None):

@@ -86,9 +86,10 @@ def last_changes(db: sqlite3.Connection, repo: Repo, head: Commit, paths: Iterab
     """For each path of `head`, the newest commit that made it what it is."""
     pending = set(paths)
     found: dict[str, Commit] = {}
+    read = trees.reader(db)
     for commit in ancestors(db, repo, head):
         before = resolve(db, repo, commit.parent).tree if commit.parent else None
-        for path in pending.intersection(path for path, _, _ in trees.changes(db, before, commit.tree)):
+        for path in pending.intersection(path for path, _, _ in trees.changes(read, before, commit.tree)):
             found[path] = commit
             pending.remove(path)
         if not pending:

@@ -74,6 +74,8 @@ def make(recipe: Recipe, xorbs: Xorbs, large: LargeFiles) -> None:
     incoming = large.receive(recipe.sha256, size)
     try:
         for term in recipe.terms():
+            if term.size < term.end - term.start:  # else a small file could cost any number of chunks
+                raise BadRequestError(f"{term.size} bytes in a part of the file that has more chunks than that")
             got = 0
             for content in xorbs.read(term.xorb, term.start, term.end):
                 incoming.write(content)

@@ -15,6 +15,14 @@ def load(db: sqlite3.Connection, oid: str) -> dict[str, Entry]:
     return decode_tree(row["content"])
 
 
+Reader = Callable[[str], dict[str, Entry]]
+
+
+def reader(db: sqlite3.Connection) -> Reader:
+    """As `load`; what it read lately is not read again, since a folder may hold many thousands of names."""
+    return lru_cache(maxsize=32)(partial(load, db))
+
+
 def save(db: sqlite3.Connection, entries: dict[str, Entry]) -> str:
     content = encode_tree(entries)
     oid = object_id("tree", content)
@@ -28,12 +36,12 @@ def find(db: sqlite3.Connection, root: str, path: str) -> Entry | None:
 
 
 def find_each(db: sqlite3.Connection, root: str, paths: Iterable[str]) -> dict[str, Entry | None]:
-    """As `find`, for many: their folders are read once, and a folder may hold many thousands of names."""
-    read = lru_cache(maxsize=256)(partial(load, db))
+    """As `find`, for many."""
+    read = reader(db)
     return {path: _descend(read, root, path) for path in paths}
 
 
-def _descend(read: Callable[[str], dict[str, Entry]], root: str, path: str) -> Entry | None:
+def _descend(read: Reader, root: str, path: str) -> Entry | None:
     found = Entry(FOLDER, root)
     for name in path.split("/") if path else ():
         if not found.is_folder:
@@ -59,21 +67,19 @@ def files(db: sqlite3.Connection, root: str) -> dict[str, str]:
     return {path: entry.oid for path, entry in walk(db, root) if not entry.is_folder}
 
 
-def changes(
-    db: sqlite3.Connection, before: str | None, after: str | None
-) -> Iterator[tuple[str, Entry | None, Entry | None]]:
+def changes(read: Reader, before: str | None, after: str | None) -> Iterator[tuple[str, Entry | None, Entry | None]]:
     """Every file and folder that differs between two folders; what they share is not even read."""
     if before == after:
         return
-    old = load(db, before) if before else {}
-    new = load(db, after) if after else {}
+    old = read(before) if before else {}
+    new = read(after) if after else {}
     for name in old.keys() | new.keys():
         was, now = old.get(name), new.get(name)
         if was == now:
             continue
         yield name, was, now
         inside = was.oid if was and was.is_folder else None, now.oid if now and now.is_folder else None
-        for path, was, now in changes(db, *inside):
+        for path, was, now in changes(read, *inside):
             yield f"{name}/{path}", was, now
 
 

@@ -2,9 +2,12 @@
 
 A file is made as soon as it is described, and is from then on a large file like any other. The xorbs are kept
 beside it, because a client remembers what it uploaded: of a file that changed a little it sends the new chunks
-only, and refers to the old ones. It remembers per address, and the address ends with the name of the folder that
-holds the xorbs. So that folder, `xet`, can be deleted while the Hub is stopped: the next start makes one of another
-name, and the clients send everything once more.
+only, and refers to the old ones. Each ends with a table of where its chunks begin, since a shard may refer to the
+last one a million times.
+
+A client remembers per address, and the address ends with the name of the folder that holds the xorbs. So that
+folder, `xet`, can be deleted while the Hub is stopped: the next start makes one of another name, and the clients send
+everything once more.
 """
 
 import os
@@ -12,18 +15,20 @@ import secrets
 import struct
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from pipelines.localhub.errors import BadRequestError
 from pipelines.localhub.store.largefiles import put_in_place
-from pipelines.localhub.store.merkle import chunk_name, spell, xorb_name
+from pipelines.localhub.store.merkle import Node, chunk_name, spell, xorb_name
 
 # What the clients hold to as well; together they bound what unpacking one xorb can cost.
 MAX_CHUNK = 128 << 10
 MAX_CHUNKS = 8 << 10
 _HEADER = struct.Struct("<B3sB3s")
 _FOOTER = b"XETBLOB"
+_OFFSET = struct.Struct("<I")
 _PLAIN, _LZ4, _GROUPED_LZ4 = range(3)
 
 
@@ -48,15 +53,18 @@ class Xorbs:
         handle, aside = tempfile.mkstemp(dir=self._aside)
         try:
             with os.fdopen(handle, "wb") as file:
-                chunks: list[tuple[bytes, int]] = []
+                chunks: list[Node] = []
+                offsets = bytearray()
                 for chunk in _chunks(body):
                     content = chunk.unpack()
                     chunks.append((chunk_name(content), len(content)))
+                    offsets += _OFFSET.pack(file.tell())
                     file.write(chunk.header + chunk.packed)
                     if len(chunks) > MAX_CHUNKS:
                         raise BadRequestError(f"a xorb has at most {MAX_CHUNKS} chunks")
                 if not chunks or spell(xorb_name(chunks)) != name:
                     raise BadRequestError("the xorb does not hold what its name stands for")
+                file.write(_table(offsets))
                 put_in_place(file, Path(aside), target)
         finally:
             Path(aside).unlink(missing_ok=True)
@@ -72,21 +80,40 @@ class Xorbs:
                 " xet in its cache (HF_XET_CACHE, else ~/.cache/huggingface/xet) and upload again"
             ) from error
         with file:
-            number = start
-            for number, chunk in enumerate(_chunks(file, start), start + 1):
+            count = _at(file, -_OFFSET.size)
+            if not 0 <= start < end <= count:
+                raise BadRequestError(f"the xorb {name} has {count} chunks, none at {start} to {end}")
+            file.seek(_at(file, -_OFFSET.size * (1 + count - start)))
+            for chunk in islice(_chunks(file), end - start):
                 yield chunk.unpack()
-                if number == end:
-                    return
-        raise BadRequestError(f"the xorb {name} has {number} chunks, none at {start} to {end}")
 
     def _path(self, name: str) -> Path:
         return self._folder / name[:2] / name
 
 
+def _at(file: BinaryIO, place: int) -> int:
+    """The number that stands so many bytes before the end."""
+    file.seek(place, os.SEEK_END)
+    return _OFFSET.unpack(file.read(_OFFSET.size))[0]
+
+
 def name_of(body: BinaryIO) -> str:
-    """What a xorb's name has to be. Raises BadRequestError when it is none."""
-    contents = [chunk.unpack() for chunk in _chunks(body)]
-    return spell(xorb_name([(chunk_name(content), len(content)) for content in contents]))
+    """What the name of a kept xorb has to be. Raises BadRequestError when it is none."""
+    nodes: list[Node] = []
+    offsets = bytearray()
+    for chunk in _chunks(body):
+        content = chunk.unpack()
+        nodes.append((chunk_name(content), len(content)))
+        offsets += _OFFSET.pack(body.tell() - len(chunk.header) - len(chunk.packed))
+    table = _table(offsets)
+    body.seek(max(0, body.seek(0, os.SEEK_END) - len(table)))
+    if not nodes or body.read() != table:
+        raise BadRequestError("the xorb does not end with the table of its chunks")
+    return spell(xorb_name(nodes))
+
+
+def _table(offsets: bytearray) -> bytes:
+    return _FOOTER + offsets + _OFFSET.pack(len(offsets) // _OFFSET.size)
 
 
 class Chunk(NamedTuple):
@@ -109,9 +136,8 @@ class Chunk(NamedTuple):
         return content
 
 
-def _chunks(source: BinaryIO, first: int = 0) -> Iterator[Chunk]:
-    """The chunks from the one numbered `first` on, up to the end or to the footer, which repeats what they say."""
-    number = 0
+def _chunks(source: BinaryIO) -> Iterator[Chunk]:
+    """The chunks from here on, up to the end or to the footer, which repeats what they say."""
     while (header := source.read(_HEADER.size)) and not header.startswith(_FOOTER):
         if len(header) < _HEADER.size:
             raise BadRequestError("the xorb ends in the middle of a chunk")
@@ -119,14 +145,10 @@ def _chunks(source: BinaryIO, first: int = 0) -> Iterator[Chunk]:
         packed_size, size = int.from_bytes(packed_size, "little"), int.from_bytes(size, "little")
         if version != 0 or packed_size > 2 * MAX_CHUNK or size > MAX_CHUNK:
             raise BadRequestError(f"not a chunk: version {version}, {packed_size} bytes for {size}")
-        if number < first:
-            source.seek(packed_size, os.SEEK_CUR)
-        else:
-            packed = source.read(packed_size)
-            if len(packed) < packed_size:
-                raise BadRequestError("the xorb ends in the middle of a chunk")
-            yield Chunk(header, packed, scheme, size)
-        number += 1
+        packed = source.read(packed_size)
+        if len(packed) < packed_size:
+            raise BadRequestError("the xorb ends in the middle of a chunk")
+        yield Chunk(header, packed, scheme, size)
 
 
 def _unpack_lz4(packed: bytes, size: int) -> bytes:
