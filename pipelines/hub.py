@@ -9,6 +9,7 @@ The only file that talks to the Hub. Where the rows of a data-set repo lie:
     README.md                        the card; its `configs` name the parquet files, so the rest stays out of the viewer
 """
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
+    OIDCError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -44,6 +46,8 @@ Kind = Literal["dataset", "model"]
 R = TypeVar("R", bound=Row)
 
 COMMIT_ATTEMPTS = 6
+PUBLISHER = "HF_OIDC_RESOURCE"
+"""The variable that names the repo whose Trusted Publisher we are, in a job on GitHub."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,8 @@ class Hub:
         return found
 
     def create(self, repo: str, kind: Kind, private: bool) -> None:
+        if os.environ.get(PUBLISHER):
+            raise StageError(f"{repo} is not there, and a Trusted Publisher cannot create it: create it once by hand")
         self.api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
 
     def publish(
@@ -188,7 +194,12 @@ class Hub:
             ]
             try:
                 return self.api.create_commit(
-                    repo, operations, commit_message=message, repo_type=kind, parent_commit=parent
+                    repo,
+                    operations,
+                    commit_message=message,
+                    repo_type=kind,
+                    parent_commit=parent,
+                    token=self._token(repo, kind),
                 ).oid
             except HfHubHTTPError as error:
                 status = error.response.status_code
@@ -205,6 +216,13 @@ class Hub:
                 return landed
             time.sleep(min(60, 2**attempt))
         raise StageError(f"{repo}: the commit failed {COMMIT_ATTEMPTS} times, last with {failure}: run the stage again")
+
+    def _token(self, repo: str, kind: Kind) -> str | bool | None:
+        """A Trusted Publisher gets its token for one repo, and *evaluate* writes two: so for the one to be written."""
+        if os.environ.get(PUBLISHER):
+            os.environ[PUBLISHER] = f"{'datasets/' if kind == 'dataset' else ''}{repo}"
+            return get_token()
+        return self.api.token
 
     def _landed(self, repo: str, kind: Kind, message: str, parent: str | None) -> str | None:
         """The commit with our message directly on `parent`, when there is one after all."""
@@ -228,9 +246,17 @@ class Hub:
             raise _unreachable(self.api.endpoint, error) from None
 
 
-def connect(namespace: str | None) -> Hub:
-    """The Hub at HF_ENDPOINT under the token of HF_TOKEN (or of `hf auth login`)."""
-    endpoint, token = constants.ENDPOINT, get_token()
+def connect(namespace: str | None, reading: bool = False) -> Hub:
+    """The Hub at HF_ENDPOINT under the token of HF_TOKEN (or of `hf auth login`), or as a Trusted Publisher.
+
+    For `reading` alone no token is needed, where the namespace is known.
+    """
+    endpoint = constants.ENDPOINT
+    if os.environ.get(PUBLISHER):
+        return _publisher(endpoint, namespace)
+    token = get_token()
+    if not token and reading and namespace:
+        return Hub(HfApi(endpoint=endpoint, token=False, library_name="thinkin"), namespace)
     if not token:
         raise StageError(f"there is no token for {endpoint}: set HF_TOKEN to one that may write")
     api = HfApi(endpoint=endpoint, token=token, library_name="thinkin")
@@ -245,6 +271,20 @@ def connect(namespace: str | None) -> Hub:
     except (ValueError, LookupError, TypeError, httpx2.InvalidURL):
         raise StageError(f"what answers at {endpoint} is no Hub: check HF_ENDPOINT") from None
     return Hub(api, namespace or account)
+
+
+def _publisher(endpoint: str, namespace: str | None) -> Hub:
+    """Without a token of its own: the client makes one, and another before it ends after an hour."""
+    try:
+        get_token()
+    except HfHubHTTPError as error:
+        told = f"{endpoint} does not take this job as the Trusted Publisher of {os.environ[PUBLISHER]}"
+        raise StageError(f"{told}: {_reason(error)}") from None
+    except OIDCError as error:
+        raise StageError(f"this job cannot prove who it is: {error}") from None
+    except httpx2.TransportError as error:
+        raise _unreachable(endpoint, error) from None
+    return Hub(HfApi(endpoint=endpoint, library_name="thinkin"), namespace or os.environ[PUBLISHER].split("/")[-2])
 
 
 def part(folder: str, record: type[Row], rows: Sequence[Row], language: str) -> tuple[str, bytes]:
