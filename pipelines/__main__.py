@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 import typer.exceptions
@@ -30,16 +30,31 @@ app = typer.Typer(
 INTERRUPTED = 130
 """The exit code of a shell for Ctrl-C; typer returns it, too."""
 
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.")]
+RecipeName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        envvar="THINKIN_RECIPE",
+        show_envvar=False,
+        help="A YAML file, or the name of a shipped recipe; in THINKIN_RECIPE also the YAML itself.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe, in YAML.")
 ]
 Limit = Annotated[int | None, typer.Option(help="At most so many prompts and benchmark items per language.")]
 Languages = Annotated[str | None, typer.Option(metavar="RU,UK", help="Only these languages of the recipe.")]
+BuildArguments = Annotated[
+    list[str] | None, typer.Option("--build-arg", metavar="NAME=VALUE", help="An argument of the image's Dockerfile.")
+]
+Gpus = Annotated[str | None, typer.Option(metavar="all|none|N", help="Of the container; all where a stage needs one.")]
+Memory = Annotated[str | None, typer.Option(metavar="16g", help="The most that the container may use.")]
 
 
 def main() -> None:
     _environment()
+    # whoever started us may have had Ctrl-C ignored, as a shell does for what runs in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     try:
         code = app(standalone_mode=False)
@@ -95,6 +110,12 @@ def run_command(
     languages: Languages = None,
     from_: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="The first stage to run.")] = None,
     to: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="The last stage to run.")] = None,
+    in_: Annotated[
+        Literal["docker"] | None, typer.Option("--in", help="Each stage in a container of its own, on this machine.")
+    ] = None,
+    build_arg: BuildArguments = None,
+    gpus: Gpus = None,
+    memory: Memory = None,
 ) -> None:
     """Run all stages of a recipe, one after the other; what is done already is not done again."""
     stages = _between(from_, to)
@@ -103,8 +124,42 @@ def run_command(
 
         imports.ensure(run.hub, run.recipe.imports, run.screen)
         for stage in stages:
-            _work(run, stage)
+            if in_ == "docker":
+                _in_docker(run, stage, None, build_arg, gpus, memory)
+            else:
+                _work(run, stage)
         _goodbye(run)
+
+
+@app.command("launch")
+def launch_command(
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="One of the stages.")],
+    recipe: RecipeName,
+    on: Annotated[
+        Literal["docker", "jobs"],
+        typer.Option("--on", help="docker: a container on this machine; jobs: Hugging Face's machines."),
+    ],
+    set_: Overrides = None,
+    limit: Limit = None,
+    languages: Languages = None,
+    image: Annotated[
+        str | None, typer.Option(help="The image to use as it is; on docker, without one it is built from this clone.")
+    ] = None,
+    build_arg: BuildArguments = None,
+    gpus: Gpus = None,
+    memory: Memory = None,
+    flavor: Annotated[str | None, typer.Option(help="On jobs: the hardware, by its name there.")] = None,
+    timeout: Annotated[str, typer.Option(help="On jobs: how long it may take, in s, m, h or d.")] = "12h",
+) -> None:
+    """Run one stage elsewhere: in a container on this machine, or as a job of Hugging Face."""
+    (name,) = _between(stage, stage)
+    with _started(recipe, set_, limit, languages) as run:
+        if on == "docker":
+            _in_docker(run, name, image, build_arg, gpus, memory)
+        else:
+            from pipelines.launch import jobs, specify
+
+            jobs.run(specify(name, run.recipe, run.hub.token), run.hub.api, run.screen, image, flavor, timeout)
 
 
 @app.command("import")
@@ -196,6 +251,20 @@ def _started(recipe: str, overrides: list[str] | None, limit: int | None, langua
 
 def _work(run: "Run", stage: str) -> None:
     import_module(f"pipelines.stages.{stage}").run(run)
+
+
+def _in_docker(
+    run: "Run", stage: "Stage", image: str | None, arguments: list[str] | None, gpus: str | None, memory: str | None
+) -> None:
+    from pipelines.launch import specify
+
+    try:
+        from pipelines.launch import docker
+    except ModuleNotFoundError as missing:
+        from pipelines.errors import StageError
+
+        raise StageError(f"the Python package {missing.name} is not installed: pip install '.[launch]'") from None
+    docker.run(specify(stage, run.recipe, run.hub.token), run.screen, image, arguments or (), gpus, memory)
 
 
 def _between(first: str | None, last: str | None) -> "tuple[Stage, ...]":

@@ -3,7 +3,8 @@
 Problem                 one clear line on the screen that says what to do; caught in `__main__` alone
 |-- RecipeError         the recipe is wrong: exit code 2, nothing was started
 `-- StageError          a stage cannot go on: exit code 1, what it had published stays published
-    `-- PublishConflict somebody else moved the branch under a commit that depends on what it held
+    |-- PublishConflict somebody else moved the branch under a commit that depends on what it held
+    `-- LaunchFailed    a stage that was launched elsewhere did not end well there: its own exit code
 
 SampleError             one sample failed after its retries; caught by `flow`, becomes a `Failure` row
 """
@@ -25,6 +26,12 @@ class StageError(Problem):
 
 class PublishConflict(StageError):
     pass
+
+
+class LaunchFailed(StageError):
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class SampleError(Exception):

@@ -82,6 +82,11 @@ class Hub:
     api: HfApi
     namespace: str
 
+    @property
+    def token(self) -> str:
+        """For a process or a container that has to do what we may do."""
+        return str(self.api.token)
+
     def repo(self, name: str) -> str:
         return name if "/" in name else f"{self.namespace}/{name}"
 

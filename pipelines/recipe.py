@@ -279,6 +279,11 @@ class Recipe(Config):
         used = {name: self.engines[name].identity() for key, name in self._engine_references() if key.startswith(stage)}
         return digest(stage, getattr(self, stage).model_dump(mode="json"), used, self._told(stage))
 
+    def engines_of(self, stage: Stage) -> tuple[Engine, ...]:
+        """Those that a stage asks, each once."""
+        names = [name for key, name in self._engine_references() if key.startswith(stage)]
+        return tuple(self.engines[name] for name in dict.fromkeys(names))
+
     def _told(self, stage: Stage) -> list[str]:
         """The very texts of the instructions that a stage uses."""
         translate = self.prompts.translate

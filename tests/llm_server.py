@@ -49,14 +49,7 @@ class Script:
 @contextmanager
 def serving(script: Script) -> Iterator[str]:
     """The server's base URL (with /v1), for as long as the block runs."""
-    app = Starlette(
-        routes=[
-            Route("/v1/chat/completions", _handler(script, _chat), methods=["POST"]),
-            Route("/v1/completions", _handler(script, _completion), methods=["POST"]),
-            Route("/", _handler(script, _generate), methods=["POST"]),
-        ]
-    )
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config(_app(script), host="127.0.0.1", port=0, log_level="critical"))
     started = threading.Event()
     startup = server.startup
 
@@ -73,6 +66,22 @@ def serving(script: Script) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+def run(script: Script, port: int) -> None:
+    """The same as a process of its own, until it is told to stop."""
+    uvicorn.run(_app(script), host="127.0.0.1", port=port, log_level="critical")
+
+
+def _app(script: Script) -> Starlette:
+    return Starlette(
+        routes=[
+            Route("/health", lambda _: Response()),
+            Route("/v1/chat/completions", _handler(script, _chat), methods=["POST"]),
+            Route("/v1/completions", _handler(script, _completion), methods=["POST"]),
+            Route("/", _handler(script, _generate), methods=["POST"]),
+        ]
+    )
 
 
 def _handler(script: Script, good: Any) -> Any:

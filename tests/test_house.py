@@ -27,6 +27,7 @@ PACKAGE = ROOT / "pipelines"
 # The map of pipelines/__init__.py, from the outside in: an arrow may point to the same row or to one below.
 ROWS = (
     ("__main__",),
+    ("launch",),
     tuple(f"stages.{stage}" for stage in STAGES),
     ("training", "preflight"),
     ("flow",),

@@ -17,25 +17,26 @@ FOLDER = Path(__file__).parent
 
 
 def load(name: str, overrides: Sequence[str] = (), **replaced: Any) -> Recipe:
-    """Read a recipe by file or by the name of one in this folder.
+    """Read a recipe by file or by the name of one in this folder, or the recipe itself, if `name` is its YAML.
 
     `overrides` are `dotted.key=value` with the value in YAML; `replaced` are top-level keys that the command line
     sets by options of its own. Raises RecipeError, one line, for whatever is wrong.
     """
-    path = _find(name)
+    path = None if "\n" in name else _find(name)
+    origin = path or "the recipe"
     try:
-        tree = yaml.safe_load(path.read_text("utf-8"))
+        tree = yaml.safe_load(path.read_text("utf-8") if path else name)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        raise RecipeError(f"{origin} is not YAML: {' '.join(str(error).split())}") from None
     if not _is_section(tree):
-        raise RecipeError(f"{path} holds no mapping: a recipe is a list of `key: value` lines")
+        raise RecipeError(f"{origin} holds no mapping: a recipe is a list of `key: value` lines")
     for override in overrides:
         _override(tree, override)
     tree.update({key: value for key, value in replaced.items() if value is not None})
     try:
         recipe = Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {_explain(error)}") from None
+        raise RecipeError(f"{origin}: {_explain(error)}") from None
     for stage in STAGES:
         recipe.settings(stage)  # names an instruction that is not there
     return recipe

@@ -1,0 +1,101 @@
+"""One stage as a container has to run it: written down once, for every place that can run it.
+
+    task = specify("generate", recipe, token)
+    docker.run(task, ...)   a container on this machine
+    jobs.run(task, ...)     a job on Hugging Face's machines
+
+The recipe travels as text, with every override in place, so that a container needs no file of this machine.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pipelines.errors import RecipeError, StageError
+from pipelines.recipe import Engine, Recipe, Stage, dump
+
+Image = Literal["judge", "generator", "trainer", "evaluator"]
+
+SERVED = ("tgi", "vllm")
+"""The kinds of engine that an image can hold; each is also the name of its build stage in the Dockerfiles."""
+HANDED_ON = ("HF_ENDPOINT", "HF_HUB_DISABLE_XET")
+"""Variables that mean in the container what they mean here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    stage: Stage
+    recipe: str
+    """Its name."""
+    image: Image
+    server: str | None
+    """The engine that the stage starts inside its container, if any: it decides what the image is built on."""
+    command: tuple[str, ...]
+    """The whole argv, for those who ignore an image's entry point."""
+    environment: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
+    gpu: bool
+    loopback: bool
+    """Whether it talks to servers on this machine's loopback, where the embedded Hub listens."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"thinkin.stage": self.stage, "thinkin.recipe": self.recipe}
+
+
+def specify(stage: Stage, recipe: Recipe, token: str, environment: Mapping[str, str] = os.environ) -> Task:
+    """What it takes to run this stage. Raises RecipeError where no image could, StageError where a key is missing."""
+    if stage == "train" and recipe.train.template and Path(recipe.train.template).is_file():
+        raise RecipeError(f"train.template: a container has no file {recipe.train.template}; name a template of TRL")
+    engines = recipe.engines_of(stage)
+    started = {engine.kind for engine in engines if not engine.url}
+    handed_on = {name: environment[name] for name in HANDED_ON if name in environment}
+    addresses = (handed_on.get("HF_ENDPOINT"), *(engine.url for engine in engines))
+    return Task(
+        stage=stage,
+        recipe=recipe.name,
+        image=_image(stage, bool(started)),
+        server=_server(stage, started),
+        command=("thinkin", stage),
+        environment={**handed_on, "THINKIN_RECIPE": dump(recipe)},
+        secrets={"HF_TOKEN": token, **_keys(engines, environment)},
+        gpu=stage == "train" or bool(started),
+        loopback=any(_is_loopback(address) for address in addresses if address),
+    )
+
+
+def _image(stage: Stage, serves: bool) -> Image:
+    if stage == "train":
+        return "trainer"
+    if stage == "generate":
+        return "generator"
+    # the evaluator is the judge beside a server
+    return "evaluator" if stage == "evaluate" or serves else "judge"
+
+
+def _server(stage: Stage, started: Iterable[str]) -> str | None:
+    kinds = sorted(started)
+    for kind in kinds:
+        if kind not in SERVED:
+            raise RecipeError(
+                f"{stage} starts an engine of kind {kind}, which no image holds: take {' or '.join(SERVED)}, "
+                "give the url of one that runs already, or run the stage without a container"
+            )
+    if len(kinds) > 1:
+        raise RecipeError(f"{stage} starts engines of kinds {' and '.join(kinds)}: an image holds one of them")
+    return kinds[0] if kinds else None
+
+
+def _keys(engines: Iterable[Engine], environment: Mapping[str, str]) -> dict[str, str]:
+    names = {engine.api_key for engine in engines if engine.api_key}
+    for name in names - environment.keys():
+        raise StageError(f"the environment variable {name} is not set: an engine of the recipe needs its key")
+    return {name: environment[name] for name in names}
+
+
+def _is_loopback(address: str) -> bool:
+    host = urlsplit(address).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
