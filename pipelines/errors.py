@@ -4,7 +4,8 @@ Problem                 one clear line on the screen that says what to do; caugh
 |-- RecipeError         the recipe is wrong: exit code 2, nothing was started
 `-- StageError          a stage cannot go on: exit code 1, what it had published stays published
     |-- PublishConflict somebody else moved the branch under a commit that depends on what it held
-    `-- LaunchFailed    a stage that was launched elsewhere did not end well there: its own exit code
+    |-- LaunchFailed    a stage that was launched elsewhere did not end well there: its own exit code
+    `-- Unavailable     a data set that this token cannot read; an evaluation goes on without it and says so
 
 SampleError             one sample failed after its retries; caught by `flow`, becomes a `Failure` row
 """
@@ -32,6 +33,10 @@ class LaunchFailed(StageError):
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Unavailable(StageError):
+    pass
 
 
 class SampleError(Exception):

@@ -37,7 +37,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from pipelines.errors import PublishConflict, StageError
+from pipelines.errors import PublishConflict, StageError, Unavailable
 from pipelines.facts import Facts, Input
 from pipelines.parquet import from_table, to_bytes
 from pipelines.records import Row, digest
@@ -119,7 +119,7 @@ class Hub:
             return str(self._info(repo, kind, revision).sha)
         except RepositoryNotFoundError:
             what = "model" if kind == "model" else "data set"
-            raise StageError(
+            raise Unavailable(
                 f"{self.api.endpoint} has no {what} {repo} that this token may read: check its name in the recipe"
             ) from None
         except RevisionNotFoundError:

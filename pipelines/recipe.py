@@ -77,12 +77,16 @@ class Engine(Config):
 
 
 class HubSource(Config):
-    """Rows of a Hub data set. `{language}` in `config` is replaced by the language wanted."""
+    """Rows of a Hub data set. `{language}` in `config`, `split` or `files` is replaced by the language wanted."""
 
     kind: Literal["hub"]
     id: str
+    """Without a namespace it is a data set of the account that the run publishes under."""
     config: str | None = None
-    split: str = "train"
+    split: str | None = "train"
+    """None takes the one that there is."""
+    files: str | None = None
+    """The data files, by their pattern, where the repo itself does not tell them apart."""
     revision: str | None = None
     text: str
     gold: str | None = None
@@ -204,9 +208,23 @@ class Train(Config):
 
 
 class Benchmark(Config):
+    """Held-out questions. Many are described in pipelines/benchmarks; a recipe gives their names."""
+
     name: str
     source: Source
     languages: tuple[str, ...] | None = None
+    """Those that the source has; of the recipe's languages only these are asked."""
+    prompt: dict[str, str] = {}
+    """What is asked, per language: `$text` stands for the question, which is asked as it is where nothing is given."""
+    answer: Literal["number", "option", "expression"] | None = None
+    """What the gold answers are. An item whose gold answer is none is left out and counted, not called wrong."""
+
+    @model_validator(mode="after")
+    def prompts_hold_the_question(self) -> Self:
+        for language, text in self.prompt.items():
+            if "$text" not in text:
+                raise ValueError(f"prompt.{language} needs $text, where the question will stand")
+        return self
 
 
 class Way(Config):
@@ -215,6 +233,8 @@ class Way(Config):
     name: str
     model: Literal["base", "trained"]
     instruction: str
+    english: bool = False
+    """Whether the model is made to think in English here: the ceiling, and what the native tax is counted against."""
 
 
 class Evaluate(Config):
@@ -276,8 +296,9 @@ class Recipe(Config):
 
     def settings(self, stage: Stage) -> str:
         """Digest of how a stage makes a row, whichever rows are asked for."""
+        held_out = [it.model_dump(mode="json") for it in self.evaluate.benchmarks] if stage == "choose" else []
         used = {name: self.engines[name].identity() for key, name in self._engine_references() if key.startswith(stage)}
-        return digest(stage, getattr(self, stage).model_dump(mode="json"), used, self._told(stage))
+        return digest(stage, getattr(self, stage).model_dump(mode="json"), used, self._told(stage), held_out)
 
     def engines_of(self, stage: Stage) -> tuple[Engine, ...]:
         """Those that a stage asks, each once."""

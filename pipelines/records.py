@@ -151,6 +151,11 @@ class Result(Row):
     correct: bool
     joint: bool
     """Thinks in the language (every segment), answers in the language, and is right."""
+    switches: int | None = None
+    """Changes of language inside the think block; like what follows, not known of rows from before it was counted."""
+    source_row: str | None = None
+    """The item's place in its source, which its translations share."""
+    instruction: str | None = None
 
 
 class Failure(Row):

@@ -4,12 +4,13 @@ Used by *prompts* for training and by *evaluate* for benchmarks, so that both se
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from pipelines.errors import StageError
+from pipelines.errors import StageError, Unavailable
+from pipelines.facts import Input
 from pipelines.hub import Hub
 from pipelines.recipe import GymSource, HubSource, ProblemSource, Source
 
@@ -44,26 +45,52 @@ def items(source: Source, language: str, seed: int, hub: Hub) -> Iterator[Item]:
             return _from_problems(source, seed)
 
 
-def _from_hub(source: HubSource, language: str, seed: int, hub: Hub) -> Iterator[Item]:
-    import datasets
-    from datasets.exceptions import DatasetNotFoundError
+def revision(source: HubSource, hub: Hub) -> Input:
+    """The data set at the commit that is read now; Unavailable where this token cannot read it."""
+    name = hub.repo(source.id)
+    return Input(repo=name, kind="dataset", revision=hub.revision(name, "dataset", source.revision))
 
-    revision = hub.revision(source.id, "dataset", source.revision)
-    config = source.config and source.config.format(language=language)
-    try:
-        table: datasets.Dataset = datasets.load_dataset(source.id, config, split=source.split, revision=revision)
-    except (ValueError, DatasetNotFoundError) as error:
-        raise StageError(f"{source.id}: {' '.join(str(error).split())}: check config and split") from None
-    if not len(table):
-        raise StageError(f"{source.id} ({config or 'default'}, {source.split}) holds no rows")
+
+def _from_hub(source: HubSource, language: str, seed: int, hub: Hub) -> Iterator[Item]:
+    read = revision(source, hub)
+    table = _table(source, read, language)
     for column in filter(None, (source.text, source.gold)):
         if column not in table.column_names:
             raise StageError(f"{source.id} has no column {column!r}; it has: {', '.join(table.column_names)}")
     own = source.language.format(language=language)
+    family = (source.config or source.id).format(language=language)
     order = table.add_column("row", [str(number) for number in range(len(table))]).shuffle(seed=seed)
-    rows: Iterable[Mapping[str, Any]] = order  # pyright: ignore[reportAssignmentType] - its own type is too wide
-    for row in islice(rows, source.rows):
-        yield Item(source.id, revision, config or source.id, row["row"], {own: row[source.text]}, _gold(source, row))
+    for row in islice(order, source.rows):
+        yield Item(read.repo, read.revision, family, row["row"], {own: row[source.text]}, _gold(source, row))
+
+
+def _table(source: HubSource, read: Input, language: str) -> Any:
+    """The rows of the wanted language, as a `datasets.Dataset`."""
+    import datasets
+    from datasets.exceptions import DatasetNotFoundError
+
+    named = {"config": source.config, "split": source.split, "files": source.files}
+    told = {key: text.format(language=language) for key, text in named.items() if text is not None}
+    try:
+        found: Any = datasets.load_dataset(
+            read.repo,
+            told.get("config"),
+            data_files=told.get("files"),
+            split=told.get("split"),
+            revision=read.revision,
+        )
+    except (DatasetNotFoundError, RuntimeError) as error:  # absent or gated; a program that `datasets` no longer runs
+        raise Unavailable(f"{source.id}: {' '.join(str(error).split())}") from None
+    except (ValueError, FileNotFoundError) as error:
+        where = " and ".join(told) or "config"
+        raise StageError(f"{source.id}: {' '.join(str(error).split())}: check {where}") from None
+    if source.split is None:
+        if len(found) != 1:
+            raise StageError(f"{source.id} has several splits, name one: {', '.join(found)}")
+        (found,) = found.values()
+    if not len(found):
+        raise StageError(f"{source.id} ({', '.join(told.values()) or 'default'}) holds no rows")
+    return found
 
 
 def _gold(source: HubSource, row: Mapping[str, Any]) -> str | None:

@@ -1,98 +1,23 @@
-"""From the rows of an evaluation to numbers with intervals, and to tables of them.
-
-The unit is the benchmark item: the samples of an item are averaged first, and resampling draws items, so several
-samples of one question are not taken for several questions. Pure and seeded: the same rows give the same table.
-"""
+"""Tables of an evaluation: on a screen, and in a card. Nothing is computed here."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import isnan, nan, sqrt
+from collections.abc import Iterable, Sequence
+from math import isfinite, isnan
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.records import Result
+from pipelines.estimates import Estimate
+from pipelines.measures import ALL, ANY, FEW, MEASURES, TITLES, Difference, Line
 
-MEASURES: Mapping[str, str] = {
-    "valid_think": "valid think",
-    "think_strict": "thinks in language",
-    "answer_in_language": "answers in language",
-    "output_strict": "all in language",
-    "correct": "correct",
-    "joint": "joint",
-}
-"""The yes-or-no columns of a Result that are counted, and what they are called in a table."""
-
-SEED = 0
-RESAMPLES = 10_000
-FEW = 30
-"""With fewer items than this, a table says that they are too few."""
-_Z95, _Z80 = 1.959964, 0.841621
-_DRAWS_AT_ONCE = 2_000_000
-
-Item = tuple[str, str, str]
-"""Benchmark, language, item."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A share of the items, with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{100 * self.mean:.0f} ({100 * self.low:.0f}–{100 * self.high:.0f})"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What one way of asking reached on one benchmark in one language."""
-
-    way: str
-    benchmark: str
-    language: str
-    items: int
-    valid_think: Rate
-    think_strict: Rate
-    answer_in_language: Rate
-    output_strict: Rate
-    correct: Rate
-    joint: Rate
-    tokens: float
-    """Completion tokens of an item, on average."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """`way` minus `other` in one measure, over the items that both were asked. All NaN where there are none."""
-
-    way: str
-    other: str
-    measure: str
-    over: str
-    """The benchmark and the language where there is one of each, else what there is one of, else `all`."""
-    items: int
-    missing: int
-    """Items that only one of the two was asked; left out."""
-    mean: float
-    low: float
-    high: float
-    p: float
-    """Two-sided, by flipping the signs of the items' differences."""
-    least: float
-    """The smallest true difference that so many items would show in four runs of five (p < 0.05)."""
-
-    def __str__(self) -> str:
-        return "–" if isnan(self.mean) else f"{_signed(self.mean)} ({_signed(self.low)}..{_signed(self.high)})"
+FORM = ("valid_think", "think_majority", "think_strict", "answer_in_language", "correct", "joint")
+DETAIL = ("output_strict", "correct_given", ANY, "loop", "unclosed", "truncated")
+COST = ("tokens", "tokens_per_correct", "switches")
+"""The columns of the three tables of a benchmark: no more than a narrow screen holds."""
 
 
 class Grid(NamedTuple):
@@ -104,104 +29,9 @@ class Grid(NamedTuple):
     names: int
 
 
-def summarise(results: Iterable[Result]) -> tuple[Line, ...]:
-    """A line for each way, benchmark and language, in the order in which they first appear."""
-    groups: dict[tuple[str, str, str], list[Result]] = {}
-    for row in results:
-        groups.setdefault((row.way, row.benchmark, row.language), []).append(row)
-    return tuple(_line(*key, rows) for key, rows in groups.items())
-
-
-def _line(way: str, benchmark: str, language: str, rows: Sequence[Result]) -> Line:
-    tokens = _by_item(rows, "completion_tokens")
-    rates = {measure: rate(np.array([*_by_item(rows, measure).values()])) for measure in MEASURES}
-    return Line(way, benchmark, language, len(tokens), **rates, tokens=float(np.mean([*tokens.values()])))
-
-
-def rate(means: NDArray[np.float64]) -> Rate:
-    """The share, given each item's. Items that are all yes or no are coin flips: Wilson's interval, which is right at
-    0 and 1 too. Where samples of one item differ, the items are resampled."""
-    mean = float(means.mean())
-    if np.isin(means, (0.0, 1.0)).all():
-        return Rate(mean, *_wilson(mean, len(means)))
-    return Rate(mean, *_bootstrap(means))
-
-
-def compare(results: Iterable[Result], way: str, other: str, measure: str) -> Difference:
-    """`way` against `other`, item by item, over all benchmarks and languages in `results`."""
-    rows = list(results)
-    mine = _by_item((row for row in rows if row.way == way), measure)
-    theirs = _by_item((row for row in rows if row.way == other), measure)
-    shared = sorted(mine.keys() & theirs.keys())
-    missing = len(mine.keys() ^ theirs.keys())
-    if not shared:
-        return Difference(way, other, measure, "", 0, missing, nan, nan, nan, nan, nan)
-    values = np.array([mine[item] - theirs[item] for item in shared])
-    return Difference(
-        way=way,
-        other=other,
-        measure=measure,
-        over=_over(shared),
-        items=len(shared),
-        missing=missing,
-        mean=float(values.mean()),
-        **dict(zip(("low", "high"), _bootstrap(values), strict=True)),
-        p=_sign_flip(values),
-        least=_least(values),
-    )
-
-
-def _over(items: Iterable[Item]) -> str:
-    benchmarks, languages, _ = map(set, zip(*items, strict=True))
-    return ", ".join(names.pop() for names in (benchmarks, languages) if len(names) == 1) or "all"
-
-
-def _by_item(rows: Iterable[Result], measure: str) -> dict[Item, float]:
-    """Each item's mean over its samples; sorted, so that the order of the rows decides nothing."""
-    samples: dict[Item, list[float]] = {}
-    for row in rows:
-        samples.setdefault((row.benchmark, row.language, row.item), []).append(float(getattr(row, measure)))
-    return {item: sum(values) / len(values) for item, values in sorted(samples.items())}
-
-
-def _wilson(mean: float, n: int) -> tuple[float, float]:
-    square = _Z95**2 / n
-    centre = (mean + square / 2) / (1 + square)
-    half = _Z95 / (1 + square) * sqrt(mean * (1 - mean) / n + square / (4 * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def _bootstrap(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The middle 95 % of the means of resampled items."""
-    n = len(values)
-    means = _repeat(n, lambda rng, size: values[rng.integers(n, size=(size, n))].mean(axis=1))
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
-
-
-def _sign_flip(values: NDArray[np.float64]) -> float:
-    """How often random signs make a mean at least as far from zero; never 0, since the data are one such draw."""
-    n = len(values)
-    means = _repeat(n, lambda rng, size: (2 * rng.integers(2, size=(size, n)) - 1) @ values / n)
-    reached = int((np.abs(means) >= abs(values.mean()) - 1e-12).sum())
-    return (reached + 1) / (RESAMPLES + 1)
-
-
-def _repeat(n: int, draw: Callable[[np.random.Generator, int], NDArray[np.float64]]) -> NDArray[np.float64]:
-    """RESAMPLES draws over `n` items, some at a time, so that memory stays bounded."""
-    rng = np.random.default_rng(SEED)
-    size = max(1, _DRAWS_AT_ONCE // n)
-    return np.concatenate([draw(rng, min(size, RESAMPLES - done)) for done in range(0, RESAMPLES, size)])
-
-
-def _least(values: NDArray[np.float64]) -> float:
-    """Two more items, one for each side, keep the spread from being zero where few items differ."""
-    return (_Z95 + _Z80) * float(np.std([*values, 1.0, -1.0])) / sqrt(len(values))
-
-
 def render(lines: Sequence[Line], differences: Sequence[Difference], console: Console) -> None:
     """The tables on the screen, with what is to be said about them."""
-    grids = [*_line_grids(lines), *([_side_by_side(differences)] if differences else [])]
+    grids = [*_line_grids(lines, short=True), *([_side_by_side(differences)] if differences else [])]
     for grid in grids:
         console.print(_rich(grid, console.width))
         console.print()
@@ -226,7 +56,7 @@ def _rich(grid: Grid, width: int) -> Table:
 
 def markdown(lines: Sequence[Line], differences: Sequence[Difference]) -> str:
     """The same for a card, and of each difference all that is known."""
-    grids = [*_line_grids(lines), *([_in_full(differences)] if differences else [])]
+    grids = [*_line_grids(lines, short=False), *([_in_full(differences)] if differences else [])]
     tables = [_markdown(grid) for grid in grids]
     return "\n\n".join([*tables, *(escape(note) for note in notes(lines, differences))])
 
@@ -241,12 +71,18 @@ def notes(lines: Sequence[Line], differences: Sequence[Difference]) -> list[str]
     """How the tables are to be read, and where they say little."""
     found = list[str]()
     if lines:
-        found.append("Percent of the n items, each with its 95 % interval; tokens are the mean of an item's answer.")
+        found.append(
+            "Percent of the n items, means over their k samples, each with its 95 % interval; tokens are counts, and "
+            "switches changes of language in 1,000 characters of thinking. Thinks in language: every segment does."
+        )
     if differences:
         found.append(
-            "Differences are in percentage points, item by item, with 95 % interval; the card tells p, and least: the "
-            "smallest true difference that so many items would show in four runs of five."
+            "Differences are in percentage points, item by item, with 95 % interval; the card tells p, the same "
+            "corrected over languages and benchmarks (Holm), and least: the smallest true difference that so many "
+            "items would show in four runs of five."
         )
+    if any(difference.measure == "tax" for difference in differences):
+        found.append("Native tax: how much more often the same model is right when it thinks in English.")
     if missing := max((difference.missing for difference in differences), default=0):
         found.append(f"Up to {missing} items were asked in only one of two ways and are left out of the differences.")
     if any(entry.items < FEW for entry in (*lines, *differences)):
@@ -254,38 +90,84 @@ def notes(lines: Sequence[Line], differences: Sequence[Difference]) -> list[str]
     return found
 
 
-def _line_grids(lines: Sequence[Line]) -> Iterable[Grid]:
-    head = ("way", "lang", "n", *MEASURES.values(), "tokens")
+def _line_grids(lines: Sequence[Line], short: bool) -> Iterable[Grid]:
+    """`short`: the second and third table without single languages, where there is a line for all of them."""
     for benchmark in dict.fromkeys(line.benchmark for line in lines):
-        yield Grid(benchmark, head, [_cells(line) for line in lines if line.benchmark == benchmark], names=2)
+        mine = [line for line in lines if line.benchmark == benchmark]
+        whole = [line for line in mine if line.language == ALL] if short else []
+        yield _lines_grid(benchmark, FORM, mine)
+        yield _lines_grid(f"{benchmark}: in detail", DETAIL, whole or mine)
+        yield _lines_grid(f"{benchmark}: length", COST, whole or mine)
+
+
+def _lines_grid(title: str, measures: Sequence[str], lines: Sequence[Line]) -> Grid:
+    head = ("way", "lang", "n", "k", *(TITLES[measure] for measure in measures))
+    return Grid(title, head, [_cells(line, measures) for line in lines], names=2)
 
 
 def _side_by_side(differences: Sequence[Difference]) -> Grid:
-    """A column for each part of the items, so that a screen holds them all."""
-    parts = list(dict.fromkeys(difference.over for difference in differences))
+    """A column for each part of the items, so that a screen holds them all; single languages only where the benchmark
+    has no more than one."""
+    whole = {difference.benchmark for difference in differences if difference.language == ALL}
+    shown = [found for found in differences if found.language == ALL or found.benchmark not in whole]
+    parts = list(dict.fromkeys(_over(difference) for difference in shown))
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
-    for difference in differences:
-        names = (MEASURES.get(difference.measure, difference.measure), difference.way, difference.other)
-        rows.setdefault(names, {})[difference.over] = str(difference)
+    for difference in shown:
+        names = (TITLES[difference.measure], difference.way, difference.other)
+        rows.setdefault(names, {})[_over(difference)] = _points(difference)
     cells = [(*names, *(row.get(part, "–") for part in parts)) for names, row in rows.items()]
     return Grid("Differences", ("measure", "way", "against", *parts), cells, names=3)
 
 
 def _in_full(differences: Sequence[Difference]) -> Grid:
-    head = ("over", "measure", "way", "against", "n", "difference", "p", "least")
+    head = ("over", "measure", "way", "against", "n", "difference", "p", "corrected", "least")
     return Grid("Differences", head, [_difference_cells(difference) for difference in differences], names=4)
 
 
-def _cells(line: Line) -> Sequence[str]:
-    rates = (str(getattr(line, measure)) for measure in MEASURES)
-    return (line.way, line.language, _count(line.items), *rates, f"{line.tokens:.0f}")
+def _cells(line: Line, measures: Sequence[str]) -> Sequence[str]:
+    values = (shown(line.values[measure], measure) for measure in measures)
+    return (line.way, line.language, _count(line.items), str(line.samples), *values)
 
 
 def _difference_cells(difference: Difference) -> Sequence[str]:
-    name, n = MEASURES.get(difference.measure, difference.measure), _count(difference.items)
-    p = "–" if isnan(difference.p) else "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
-    least = "–" if isnan(difference.least) else f"{100 * difference.least:.0f}"
-    return (difference.over, name, difference.way, difference.other, n, str(difference), p, least)
+    value, name = difference.value, TITLES[difference.measure]
+    least = "–" if isnan(value.least) else f"{100 * value.least:.0f}"
+    chance = (_chance(value.p), _chance(difference.corrected))
+    names = (_over(difference), name, difference.way, difference.other)
+    return (*names, _count(difference.items), _points(difference), *chance, least)
+
+
+def shown(value: Estimate, measure: str) -> str:
+    """A value with its interval, as in `67 (39–86)`."""
+    number = _number if measure in MEASURES and MEASURES[measure].unit == "number" else _percent
+    if isnan(value.mean):
+        return "–"
+    interval = "" if isnan(value.low) else f" ({number(value.low)}–{number(value.high)})"
+    return number(value.mean) + interval
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}"
+
+
+def _number(value: float) -> str:
+    return "∞" if not isfinite(value) else f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+
+
+def _over(difference: Difference) -> str:
+    return ", ".join(name for name in (difference.benchmark, difference.language) if name != ALL) or ALL
+
+
+def _points(difference: Difference) -> str:
+    value = difference.value
+    if isnan(value.mean):
+        return "–"
+    interval = "" if isnan(value.low) else f" ({_signed(value.low)}..{_signed(value.high)})"
+    return _signed(value.mean) + interval
+
+
+def _chance(p: float) -> str:
+    return "–" if isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _count(items: int) -> str:

@@ -1,6 +1,8 @@
 """Made-up rows, for tests that need any."""
 
-from pipelines.records import Prompt
+from typing import Any
+
+from pipelines.records import Prompt, Result
 
 
 def prompt(number: int, language: str = "ru") -> Prompt:
@@ -17,3 +19,36 @@ def prompt(number: int, language: str = "ru") -> Prompt:
         translator=None,
         defects=(),
     )
+
+
+def result(way: str, item: int, joint: bool, sample: int = 0, **changed: Any) -> Result:
+    values: dict[str, Any] = {
+        "model": "m",
+        "model_revision": "r",
+        "way": way,
+        "benchmark": "b",
+        "family": "f",
+        "language": "ru",
+        "item": str(item),
+        "question": "?",
+        "gold": "1",
+        "sample": sample,
+        "reasoning": "",
+        "answer": "",
+        "defects": (),
+        "finish_reason": "stop",
+        "completion_tokens": 100,
+        "valid_think": True,
+        "think_language": "ru",
+        "think_strict": joint,
+        "answer_in_language": True,
+        "output_language": "ru",
+        "output_strict": False,
+        "extracted": None,
+        "outcome": "right" if joint else "wrong",
+        "correct": joint,
+        "joint": joint,
+        "switches": 0,
+        "source_row": str(item),
+    } | changed
+    return Result(id=f"{way}{item}{sample}{values['language']}", **values)

@@ -16,10 +16,12 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from pipelines.cards import data_card, fenced, model_card
+from pipelines.estimates import Estimate, Paired
 from pipelines.facts import Facts, Input, Usage
+from pipelines.measures import TITLES, Difference, Line
 from pipelines.recipe import Recipe
 from pipelines.run import Run
-from pipelines.tables import Difference, Line, Rate, escape
+from pipelines.tables import escape
 from pipelines.trainjob import Check, Part, Report, Tokens
 
 ENDPOINT = "http://127.0.0.1:8500"
@@ -126,15 +128,14 @@ def facts(stage: str, text: str = "plain", **changed: object) -> Facts:
 
 
 def line(text: str = "plain", items: int = 100) -> Line:
-    rate = Rate(0.5, 0.4, 0.6)
-    return Line(text, text, text, items, rate, rate, rate, rate, rate, rate, 123.4)
+    return Line(text, text, text, items, 1, dict.fromkeys(TITLES, Estimate(0.5, 0.4, 0.6)))
 
 
 def card(stage: str, text: str = "plain", languages: Sequence[str] = ("ru", "no")) -> str:
     given = run(text, languages)
     if stage != "train":
         return data_card(given, f"me/{text}", facts(stage, text), FILES)
-    difference = Difference(text, text, text, text, 100, 0, 0.2, 0.1, 0.3, 0.01, 0.05)
+    difference = Difference(text, text, "joint", text, text, 100, 0, Paired(0.2, 0.1, 0.3, 0.01, 0.05), 0.02)
     return model_card(given, facts(stage, text), [line(text)], [difference])
 
 

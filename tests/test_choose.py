@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 
 from pipelines import chains
+from pipelines.contamination import Index
 from pipelines.recipe import Choose
 from pipelines.records import Judged, Prompt, Score
 from pipelines.stages.choose import conversation, funnel, verdicts
+
+NOTHING = Index([])
 
 
 def judged(
@@ -47,7 +50,7 @@ def judged(
 
 
 def chosen(rows: list[Judged], **config: Any) -> list[str]:
-    return [name for name, reason in verdicts(rows, Choose(**config)).items() if reason is None]
+    return [name for name, reason in verdicts(rows, Choose(**config), NOTHING).items() if reason is None]
 
 
 def test_the_highest_score_wins() -> None:
@@ -81,7 +84,7 @@ def test_the_next_column_decides_between_equals_only() -> None:
 @pytest.mark.parametrize("rule", ["s", "-s"])
 def test_a_missing_score_comes_last_either_way(rule: str) -> None:
     rows = [judged("a"), judged("b", scores={"s": -99}), judged("c", scores={"s": 99})]
-    reasons = verdicts(rows, Choose(rank=(rule,)))
+    reasons = verdicts(rows, Choose(rank=(rule,)), NOTHING)
     assert reasons["a"] == "place 3 among the prompt's candidates"
 
 
@@ -92,7 +95,7 @@ def test_each_prompt_has_a_winner_of_its_own() -> None:
 
 def test_as_many_are_taken_per_prompt_as_the_recipe_says() -> None:
     rows = [judged(name, tokens=tokens) for name, tokens in (("a", 3), ("b", 1), ("c", 2), ("d", 4))]
-    reasons = verdicts(rows, Choose(per_prompt=2))
+    reasons = verdicts(rows, Choose(per_prompt=2), NOTHING)
     assert {name for name, reason in reasons.items() if reason is None} == {"b", "c"}
     assert reasons["a"] == "place 3 among the prompt's candidates"
     assert reasons["d"] == "place 4 among the prompt's candidates"
@@ -105,14 +108,14 @@ def test_the_choice_does_not_depend_on_the_order_of_the_rows() -> None:
 
 def test_what_a_check_stopped_is_refused_with_its_reason() -> None:
     rows = [judged("a", tokens=1, stopped="language", reason="12% of the think block is in ru"), judged("b", tokens=50)]
-    assert verdicts(rows, Choose()) == {"a": "language: 12% of the think block is in ru", "b": None}
+    assert verdicts(rows, Choose(), NOTHING) == {"a": "language: 12% of the think block is in ru", "b": None}
 
 
 @pytest.mark.parametrize("outcome", [None, "undecidable"])
 def test_an_unverified_answer_is_taken_only_where_the_recipe_allows_it(outcome: str | None) -> None:
     rows = [judged("a", outcome=outcome)]
-    assert verdicts(rows, Choose()) == {"a": "the answer could not be verified"}
-    assert verdicts(rows, Choose(unverified=True)) == {"a": None}
+    assert verdicts(rows, Choose(), NOTHING) == {"a": "the answer could not be verified"}
+    assert verdicts(rows, Choose(unverified=True), NOTHING) == {"a": None}
 
 
 def test_every_row_has_a_verdict() -> None:
@@ -122,7 +125,7 @@ def test_every_row_has_a_verdict() -> None:
         judged("c"),
         judged("d", tokens=99),
     ]
-    assert verdicts(rows, Choose()).keys() == {"a", "b", "c", "d"}
+    assert verdicts(rows, Choose(), NOTHING).keys() == {"a", "b", "c", "d"}
 
 
 def test_a_prompt_may_end_without_a_winner() -> None:
@@ -144,10 +147,41 @@ def test_a_refused_example_carries_its_reason() -> None:
     assert conversation(judged("a"), "place 2").reason == "place 2"
 
 
+ITEM = "В саду растёт 12 яблонь и 7 груш. Сколько всего деревьев растёт в этом саду?"
+
+
+def asked(name: str, text: str, source: str = "", **changed: Any) -> Judged:
+    row = judged(name, prompt=name, **changed)
+    return row.model_copy(update={"prompt": row.prompt.model_copy(update={"text": text, "source_text": source})})
+
+
+def test_a_prompt_that_an_evaluation_asks_is_never_trained_on_in_either_language() -> None:
+    held = Index([("MGSM, row 3", ITEM), ("MGSM, row 4", "There are 5 cats in the old house by the river. How many?")])
+    rows = [
+        asked("copy", ITEM.upper()),
+        asked("other", "Сколько будет дважды два?"),
+        asked("translated", "Сколько кошек?", "There are 5 cats in the old house by the river - how many?"),
+    ]
+    assert verdicts(rows, Choose(), held) == {
+        "copy": "held out: 100% of MGSM, row 3",
+        "other": None,
+        "translated": "held out: 100% of MGSM, row 4",
+    }
+
+
+def test_no_other_candidate_takes_the_place_of_one_that_is_held_out() -> None:
+    rows = [asked("a", ITEM), asked("a", ITEM).model_copy(update={"id": "b"})]
+    assert None not in verdicts(rows, Choose(), Index([("x", ITEM)])).values()
+
+
 def test_the_funnel_ends_with_what_was_chosen() -> None:
-    rows = [conversation(judged("a"), None), conversation(judged("b"), "no"), conversation(judged("c"), None)]
+    rows = [
+        conversation(judged("a"), None),
+        conversation(judged("b"), "held out: 100% of x"),
+        conversation(judged("c"), None),
+    ]
     passed = {"ru": {"generated": 9, "answer": 5}, "uk": {"generated": 1, "answer": 0}}
     assert funnel(rows, passed) == {
-        "ru": {"generated": 9, "answer": 5, "chosen": 2},
-        "uk": {"generated": 1, "answer": 0, "chosen": 0},
+        "ru": {"generated": 9, "answer": 5, "no benchmark item": 4, "chosen": 2},
+        "uk": {"generated": 1, "answer": 0, "no benchmark item": 0, "chosen": 0},
     }

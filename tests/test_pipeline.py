@@ -4,6 +4,7 @@ Only the teacher is scripted, behind a real server.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
@@ -21,6 +22,8 @@ from pipelines.stages import choose, evaluate, generate, judge, prompts, train
 
 FAMILIES = ("change", "giving", "seats", "pages")
 ROWS = 12
+OVERLAP = 4
+"""So many of the training problems are asked in the evaluation, too."""
 SEED = 5
 
 
@@ -94,7 +97,8 @@ def config(url: str) -> dict[str, object]:
             "sampling": {"temperature": 0.0, "top_p": 1.0, "max_tokens": 8},
             "benchmarks": [
                 {"name": "new", "source": {"kind": "problems", "families": ["queue"], "rows": 3, "seed": 9}},
-                {"name": "overlapping", "source": source},
+                {"name": "overlapping", "source": {**source, "rows": OVERLAP}},
+                {"name": "gone", "source": {"kind": "hub", "id": "school/gone", "text": "q", "language": "ru"}},
             ],
             "ways": [
                 {"name": "base", "model": "base", "instruction": "plain.v1"},
@@ -144,7 +148,8 @@ def test_judges_are_asked_only_about_what_passed_the_free_checks(finished: Run, 
 def test_one_response_per_prompt_is_chosen_and_all_others_are_kept_with_a_reason(finished: Run) -> None:
     chosen = rows_of(finished, finished.chosen, "choose", Conversation)
     rest = rows_of(finished, finished.chosen, "choose", Conversation, "rejected")
-    assert len(chosen) == len({row.prompt.id for row in chosen}) == ROWS // 2
+    # half of all prompts are thought through in Russian and right, also of those that the evaluation asks
+    assert len(chosen) == len({row.prompt.id for row in chosen}) == (ROWS - OVERLAP) // 2
     assert len(chosen) + len(rest) == 2 * ROWS
     assert all(row.reason for row in rest)
     assert all(row.messages[1].content.startswith("<think>\n") for row in chosen)
@@ -154,7 +159,8 @@ def test_the_funnel_of_the_card_counts_the_published_rows(finished: Run) -> None
     snapshot = finished.hub.need(finished.chosen, "dataset", "choose")
     assert snapshot.facts
     assert snapshot.facts.counts["ru"] == {
-        "generated": 24, "structure": 24, "language": 18, "answer": 12, "fluency": 12, "logic": 12, "chosen": 6,
+        "generated": 24, "structure": 24, "language": 18, "answer": 12, "fluency": 12, "logic": 12,
+        "no benchmark item": 8, "chosen": 4,
     }  # fmt: skip
 
 
@@ -162,9 +168,9 @@ def test_the_published_data_set_loads_by_language_with_the_plain_datasets_librar
     import datasets
 
     table = datasets.load_dataset(finished.chosen, "ru", split="train")
-    assert len(table) == ROWS // 2
+    assert len(table) == (ROWS - OVERLAP) // 2
     assert [turn["role"] for turn in table[0]["messages"]] == ["user", "assistant"]
-    assert len(datasets.load_dataset(finished.chosen, "rejected", split="train")) == 2 * ROWS - ROWS // 2
+    assert len(datasets.load_dataset(finished.chosen, "rejected", split="train")) == 2 * ROWS - (ROWS - OVERLAP) // 2
 
 
 def test_the_trained_model_is_published_whole_with_the_template_it_was_trained_with(finished: Run) -> None:
@@ -177,13 +183,37 @@ def test_the_trained_model_is_published_whole_with_the_template_it_was_trained_w
     assert "<think>\nb\n</think>" in AutoTokenizer.from_pretrained(folder).apply_chat_template(turns, tokenize=False)
 
 
-def test_every_way_of_asking_is_evaluated_on_every_item_that_was_not_trained_on(finished: Run) -> None:
+def test_what_the_evaluation_asks_is_not_trained_on_but_rejected_with_its_place(finished: Run) -> None:
+    rest = rows_of(finished, finished.chosen, "choose", Conversation, "rejected")
+    held = [row for row in rest if row.reason.startswith("held out: 100% of overlapping, row ")]
+    assert len({row.prompt.id for row in held}) == OVERLAP // 2  # the other half was stopped before
+    facts = finished.hub.need(finished.chosen, "dataset", "choose").facts
+    assert facts
+    assert facts.details["compared"] == ["new", "overlapping"]
+
+
+def test_every_way_of_asking_is_evaluated_on_every_item(finished: Run) -> None:
     rows = rows_of(finished, finished.results, "evaluate", Result)
-    assert {(row.way, row.benchmark) for row in rows} == {(way, "new") for way in ("base", "base opened", "trained")}
-    assert len(rows) == 9
+    items = {"new": 3, "overlapping": OVERLAP}
+    assert Counter((row.way, row.benchmark) for row in rows) == {
+        (way, name): count for way in ("base", "base opened", "trained") for name, count in items.items()
+    }
     facts = finished.hub.need(finished.results, "dataset", "evaluate").facts
     assert facts
-    assert facts.details["seen_in_training"] == ROWS
+    assert [(it["benchmark"], it["items"], it["seen"]) for it in facts.details["seen_in_training"]] == [
+        ("new", 3, 0),
+        ("overlapping", OVERLAP, 0),
+    ]
+
+
+def test_a_benchmark_that_cannot_be_read_is_named_in_facts_and_cards(finished: Run) -> None:
+    for repo, stage, key in ((finished.chosen, "choose", "not_compared"), (finished.results, "evaluate", "skipped")):
+        snapshot = finished.hub.need(repo, "dataset", stage)
+        assert snapshot.facts
+        (told,) = snapshot.facts.details[key]
+        assert told.startswith("gone: not asked: ")
+        assert "no data set school/gone" in told
+        assert "school/gone" in finished.hub.text(repo, "dataset", snapshot.revision, "README.md")
 
 
 def test_a_forced_opening_is_part_of_the_think_block(finished: Run) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 import yaml
 from pydantic import ValidationError
 
+from pipelines import benchmarks
 from pipelines.errors import RecipeError
 from pipelines.recipe import STAGES, Recipe
 
@@ -33,6 +34,7 @@ def load(name: str, overrides: Sequence[str] = (), **replaced: Any) -> Recipe:
     for override in overrides:
         _override(tree, override)
     tree.update({key: value for key, value in replaced.items() if value is not None})
+    _name_benchmarks(tree)
     try:
         recipe = Recipe.model_validate(tree)
     except ValidationError as error:
@@ -40,6 +42,13 @@ def load(name: str, overrides: Sequence[str] = (), **replaced: Any) -> Recipe:
     for stage in STAGES:
         recipe.settings(stage)  # names an instruction that is not there
     return recipe
+
+
+def _name_benchmarks(tree: dict[str, Any]) -> None:
+    """Put descriptions in the place of the names of benchmarks, so that the recipe as it is published holds them."""
+    section = tree.get("evaluate")
+    if _is_section(section) and _is_list(entries := section.get("benchmarks")):
+        section["benchmarks"] = list(benchmarks.expand(entries))
 
 
 def _find(name: str) -> Path:

@@ -7,12 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import chain
 
-from pipelines import chains
+from pipelines import chains, held_out
+from pipelines.contamination import Hit, Index
 from pipelines.flow import Output, Placed
 from pipelines.hub import Snapshot
 from pipelines.recipe import Choose
 from pipelines.records import Conversation, Judged, Message
 from pipelines.run import Run
+
+CONTAMINATED = "held out"
+"""How the reason of a row begins whose prompt is an item of a benchmark."""
 
 
 def run(run: Run) -> None:
@@ -21,12 +25,15 @@ def run(run: Run) -> None:
     if output.up_to_date():
         return
     output.restart()
-    reasons = verdicts(_judged(run, source), run.recipe.choose)
+    held = held_out.load(run)
+    reasons = verdicts(_judged(run, source), run.recipe.choose, held.index(run))
     for row in _judged(run, source):
         reason = reasons[row.id]
         output.add(Placed(conversation(row, reason), row.prompt.language, "rejected" if reason else "data"))
     passed = source.facts.counts if source.facts else {}
-    output.finish(lambda rows: funnel(rows, passed))
+    compared = list(dict.fromkeys(asked.benchmark.name for asked in held.items))
+    details = {"compared": compared, "not_compared": [str(one) for one in held.skipped]}
+    output.finish(lambda rows: funnel(rows, passed), details)
 
 
 def _judged(run: Run, source: Snapshot) -> Iterable[Judged]:
@@ -35,13 +42,18 @@ def _judged(run: Run, source: Snapshot) -> Iterable[Judged]:
     return chain.from_iterable(run.hub.rows(source, Judged, folder, languages) for folder in folders)
 
 
-def verdicts(rows: Iterable[Judged], config: Choose) -> dict[str, str | None]:
-    """Per candidate why it is not chosen, or None where it is."""
+def verdicts(rows: Iterable[Judged], config: Choose, held: Index) -> dict[str, str | None]:
+    """Per candidate why it is not chosen, or None where it is. What an evaluation will ask is not trained on."""
     reasons: dict[str, str | None] = {}
     ranked: dict[str, list[tuple[tuple[float, ...], str]]] = {}
+    hits: dict[str, Hit | None] = {}
     for row in rows:
+        if row.prompt.id not in hits:
+            hits[row.prompt.id] = held.find(row.prompt.text, row.prompt.source_text)
         if row.stopped:
             reasons[row.id] = f"{row.stopped}: {row.reason}"
+        elif hit := hits[row.prompt.id]:
+            reasons[row.id] = f"{CONTAMINATED}: {hit.share:.0%} of {hit.name}"
         elif row.outcome != "right" and not config.unverified:
             reasons[row.id] = "the answer could not be verified"
         else:
@@ -84,6 +96,16 @@ def conversation(row: Judged, reason: str | None) -> Conversation:
 
 
 def funnel(rows: Iterable[Conversation], passed: Mapping[str, Mapping[str, int]]) -> Mapping[str, Mapping[str, int]]:
-    """The judges' funnel, and how many were chosen in the end."""
-    chosen = Counter(row.language for row in rows if row.reason is None)
-    return {language: {**counts, "chosen": chosen[language]} for language, counts in passed.items()}
+    """The judges' funnel, how many of the rest are no benchmark items, and how many were chosen in the end."""
+    chosen, held = Counter[str](), Counter[str]()
+    for row in rows:
+        chosen[row.language] += row.reason is None
+        held[row.language] += bool(row.reason and row.reason.startswith(CONTAMINATED))
+    return {
+        language: {
+            **counts,
+            "no benchmark item": min(counts.values(), default=0) - held[language],
+            "chosen": chosen[language],
+        }
+        for language, counts in passed.items()
+    }

@@ -6,16 +6,19 @@ model. One row per sample; the rates and their intervals are computed from the r
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines import answers, cards, chains, engines, instructions, language, sources, tables
+from pipelines import answers, cards, chains, engines, held_out, instructions, language, measures, sources, tables
+from pipelines.errors import StageError
 from pipelines.facts import Facts, Input
 from pipelines.flow import Item, Output, Placed, each
+from pipelines.held_out import Asked, HeldOut, Overlap
 from pipelines.hub import Snapshot
 from pipelines.llm import Reply, Request
+from pipelines.measures import Cell, Difference, Line
 from pipelines.recipe import Engine, Recipe, Way
-from pipelines.records import Prompt, Result, digest
+from pipelines.records import Conversation, Result, digest
 from pipelines.run import Run
 
 
@@ -31,26 +34,36 @@ class Question:
     item: sources.Item
     tongue: str
     number: int
+    instruction: str
     request: Request
 
 
 def run(run: Run) -> None:
     trained = run.hub.need(run.model, "model", "train")
     models = engines_of(run, trained)
-    prompts = run.hub.need(run.prompts, "dataset", "prompts")
-    inputs = [Input(repo=engine.model, kind="model", revision=engine.revision or "") for engine in models.values()]
-    output = Output(run, "evaluate", run.results, Result, [*inputs, prompts.input])
+    chosen = run.hub.need(run.chosen, "dataset", "choose")
+    asked = [Input(repo=engine.model, kind="model", revision=engine.revision or "") for engine in models.values()]
+    output = Output(run, "evaluate", run.results, Result, [*asked, chosen.input, *held_out.inputs(run)])
     if output.up_to_date():
-        show(run, list(output.all_rows()))
+        cells = cells_of(run, output.all_rows())
+        tables.render(measures.summarise(cells), differences(run, cells), run.screen.console)
         return
-    known = {_plain(row.text) for row in run.hub.rows(prompts, Prompt)}
-    wanted, seen_in_training = questions(run, models, known)
+    held = held_out.load(run)
+    clean, overlaps = unseen(held.items, seen_in_training(run, held, chosen))
+    if not clean:
+        raise StageError("no benchmark item is left to ask: see the lines above, and evaluate.benchmarks")
+    wanted = questions(run.recipe, models, clean)
     pending = output.open([Item(question.id, question.tongue, question) for question in wanted])
     asyncio.run(_fill(run, output, pending, models))
-    rows = list(output.all_rows())
-    told = output.finish(counts, {"table": _markdown(run, rows), "seen_in_training": seen_in_training})
-    _update_card(run, trained, rows, told)
-    show(run, rows)
+    cells = cells_of(run, output.all_rows())
+    lines, apart = measures.summarise(cells), differences(run, cells)
+    told = {
+        "table": tables.markdown(lines, apart),
+        "seen_in_training": [overlap.model_dump() for overlap in overlaps],
+        "skipped": [str(one) for one in held.skipped],
+    }
+    _update_card(run, trained, lines, apart, output.finish(counts, told))
+    tables.render(lines, apart, run.screen.console)
 
 
 def engines_of(run: Run, trained: Snapshot) -> dict[str, Engine]:
@@ -71,35 +84,63 @@ def _weights(run: Run, trained: Snapshot) -> str:
     return next((found.revision for found in inputs if found.repo == run.model), trained.revision)
 
 
-def questions(run: Run, models: Mapping[str, Engine], known: set[str]) -> tuple[list[Question], int]:
-    """All samples to take, and how many items were left out because their text is among the training prompts."""
-    wanted, left_out = list[Question](), set[str]()
-    for benchmark in run.recipe.evaluate.benchmarks:
-        for tongue in benchmark.languages or run.recipe.languages:
-            for count, item in enumerate(sources.items(benchmark.source, tongue, run.recipe.seed, run.hub)):
-                if run.recipe.limit is not None and count >= run.recipe.limit:
-                    break
-                if _plain(item.texts[tongue]) in known:
-                    left_out.add(item.texts[tongue])
-                    continue
-                wanted += _asked(run.recipe, models, benchmark.name, item, tongue)
-    return wanted, len(left_out)
+def seen_in_training(run: Run, held: HeldOut, chosen: Snapshot) -> set[str]:
+    """The places of the items that are among the prompts trained on. *choose* keeps them out, so there are some only
+    where a benchmark was added since."""
+    index = held.index(run)
+    prompts = {row.prompt.id: row.prompt for row in run.hub.rows(chosen, Conversation)}
+    hits = (index.find(prompt.text, prompt.source_text) for prompt in prompts.values())
+    return {hit.name for hit in hits if hit}
 
 
-def _asked(
-    recipe: Recipe, models: Mapping[str, Engine], benchmark: str, item: sources.Item, tongue: str
-) -> Iterator[Question]:
-    config = recipe.evaluate
+def unseen(items: Iterable[Asked], seen: Collection[str]) -> tuple[list[Asked], list[Overlap]]:
+    """The items that were not trained on, and for each benchmark and language how many were."""
+    groups: dict[tuple[str, str], list[Asked]] = {}
+    for asked in items:
+        groups.setdefault((asked.benchmark.name, asked.language), []).append(asked)
+    clean = [asked for group in groups.values() for asked in group if asked.place not in seen]
+    overlaps = [
+        Overlap(
+            benchmark=benchmark, language=tongue, items=len(group), seen=sum(asked.place in seen for asked in group)
+        )
+        for (benchmark, tongue), group in groups.items()
+    ]
+    return clean, overlaps
+
+
+def questions(recipe: Recipe, models: Mapping[str, Engine], items: Iterable[Asked]) -> list[Question]:
+    """All samples to take, of at most `limit` items of each benchmark in each language."""
+    wanted, taken = list[Question](), Counter[tuple[str, str]]()
+    for asked in items:
+        place = asked.benchmark.name, asked.language
+        taken[place] += 1
+        if recipe.limit is None or taken[place] <= recipe.limit:
+            wanted += _asked(recipe, models, asked)
+    return wanted
+
+
+def _asked(recipe: Recipe, models: Mapping[str, Engine], asked: Asked) -> Iterator[Question]:
+    config, tongue, text = recipe.evaluate, asked.language, asked.question
     for way in config.ways:
         engine = models[way.model]
         instruction = instructions.load(way.instruction, tongue)
-        messages = instruction.messages(text=item.texts[tongue], language_name=instructions.language_name(tongue))
+        messages = instruction.messages(text=text, language_name=instructions.language_name(tongue))
         for number in range(config.samples):
             identity = engine.identity(), way.name, instruction.label, config.sampling.model_dump()
-            name = digest("result", identity, benchmark, tongue, item.texts[tongue], number)
-            seed = int(digest(recipe.seed, item.texts[tongue], number), 16) % 2**31
-            request = Request(messages, config.sampling, seed)
-            yield Question(name, way, engine.model, engine.revision or "", benchmark, item, tongue, number, request)
+            name = digest("result", identity, asked.benchmark.name, tongue, text, number)
+            seed = int(digest(recipe.seed, text, number), 16) % 2**31
+            yield Question(
+                id=name,
+                way=way,
+                model=engine.model,
+                model_revision=engine.revision or "",
+                benchmark=asked.benchmark.name,
+                item=asked.item,
+                tongue=tongue,
+                number=number,
+                instruction=instruction.label,
+                request=Request(messages, config.sampling, seed),
+            )
 
 
 async def _fill(run: Run, output: Output[Result], pending: list[Item[Question]], models: Mapping[str, Engine]) -> None:
@@ -160,6 +201,9 @@ def result(question: Question, reply: Reply) -> Result:
         outcome=outcome,
         correct=outcome == "right",
         joint=not defects and think.strict(tongue) and answered and outcome == "right",
+        switches=len(think.switches),
+        source_row=question.item.row,
+        instruction=question.instruction,
     )
 
 
@@ -171,17 +215,17 @@ def counts(rows: Iterable[Result]) -> Mapping[str, Mapping[str, int]]:
     return table
 
 
-def differences(run: Run, rows: list[Result]) -> list[tables.Difference]:
-    """The trained model against the base, on all benchmarks together and on each by itself."""
-    names = [benchmark.name for benchmark in run.recipe.evaluate.benchmarks]
-    parts = [rows] if len(names) == 1 else [rows, *([row for row in rows if row.benchmark == name] for name in names)]
-    return [
-        tables.compare(part, trained.name, base.name, measure)
+def differences(run: Run, cells: Sequence[Cell]) -> list[Difference]:
+    """The trained model against the base, then what thinking in the language costs each model."""
+    ways = run.recipe.evaluate.ways
+    found = [
+        difference
         for measure in ("joint", "correct")
-        for part in parts
-        if part
-        for trained, base in pairs(run.recipe.evaluate.ways)
+        for trained, base in pairs(ways)
+        for difference in measures.compare(cells, trained.name, base.name, measure)
     ]
+    taxes = [measures.tax(cells, way.name, english.name) for way, english in taxed(ways)]
+    return [*found, *(difference for one in taxes for difference in one)]
 
 
 def pairs(ways: Sequence[Way]) -> Iterator[tuple[Way, Way]]:
@@ -192,26 +236,20 @@ def pairs(ways: Sequence[Way]) -> Iterator[tuple[Way, Way]]:
         yield from ((trained, base) for base in bases if number == 0 or base.instruction == trained.instruction)
 
 
-def lines(run: Run, rows: list[Result]) -> tuple[tables.Line, ...]:
-    """The rates, in the order in which the recipe names the ways of asking."""
+def taxed(ways: Sequence[Way]) -> Iterator[tuple[Way, Way]]:
+    """Each way of asking a model for its language, with the way in which the same model thinks in English."""
+    for english in (way for way in ways if way.english):
+        yield from ((way, english) for way in ways if way.model == english.model and not way.english)
+
+
+def cells_of(run: Run, rows: Iterable[Result]) -> tuple[Cell, ...]:
+    """The items, in the order in which the recipe names the ways of asking."""
     ways = [way.name for way in run.recipe.evaluate.ways]
-    return tables.summarise(sorted((row for row in rows if row.way in ways), key=lambda row: ways.index(row.way)))
+    return measures.collect(sorted((row for row in rows if row.way in ways), key=lambda row: ways.index(row.way)))
 
 
-def show(run: Run, rows: list[Result]) -> None:
-    tables.render(lines(run, rows), differences(run, rows), run.screen.console)
-
-
-def _markdown(run: Run, rows: list[Result]) -> str:
-    return tables.markdown(lines(run, rows), differences(run, rows))
-
-
-def _update_card(run: Run, trained: Snapshot, rows: list[Result], told: Facts) -> None:
+def _update_card(run: Run, trained: Snapshot, lines: Sequence[Line], apart: Sequence[Difference], told: Facts) -> None:
     assert trained.facts
-    card = cards.model_card(run, trained.facts, lines(run, rows), differences(run, rows))
+    card = cards.model_card(run, trained.facts, lines, apart)
     files = {"README.md": card.encode(), "run/evaluate.json": told.model_dump_json(indent=1).encode()}
     run.hub.publish(run.model, "model", "evaluate: results", files)
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())

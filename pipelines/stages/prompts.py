@@ -40,11 +40,7 @@ def run(run: Run) -> None:
 
 def inputs(run: Run) -> list[Input]:
     """The Hub data sets among the sources, at their commits."""
-    hub_sources = [source for source in run.recipe.prompts.sources if source.kind == "hub"]
-    return [
-        Input(repo=source.id, kind="dataset", revision=run.hub.revision(source.id, "dataset", source.revision))
-        for source in hub_sources
-    ]
+    return [sources.revision(source, run.hub) for source in run.recipe.prompts.sources if source.kind == "hub"]
 
 
 def _sampled(run: Run, tongue: str) -> Iterator[sources.Item]:
