@@ -1,106 +1,93 @@
-"""Whether two expressions are equal, by math-verify, in a process of its own that has LIMIT_S seconds for a pair.
-
-This file is also what that process runs, so it imports nothing of ours.
-"""
+"""Whether two expressions are equal, by math-verify, in processes of their own that have LIMIT_S seconds for a pair."""
 
 import atexit
 import json
+import os
+import queue
 import subprocess
 import sys
 import threading
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Literal, cast
 
-LIMIT_S = 1.0  # wall-clock seconds for one pair of expressions
-MEMORY_BYTES = 4 << 30  # address space of the worker process
+LIMIT_S = 0.8  # wall-clock seconds for one pair of expressions
+WORKERS = min(4, os.cpu_count() or 1)
 
 Kind = Literal["right", "wrong", "undecidable"]
 
 
 def compare(gold: str, answer: str) -> tuple[Kind, str]:
-    """The verdict and its reason; "undecidable" where the time was up or an expression cannot be read."""
-    return _worker().compare(gold, answer)
+    """The verdict and its reason; "undecidable" where the time was up or an expression cannot be read.
+
+    Any number of threads may call it: up to `WORKERS` pairs are compared at the same time.
+    """
+    if gold == answer:
+        return "right", "same expression"
+    pool = _pool()
+    worker = pool.get()
+    try:
+        return worker.compare(gold, answer)
+    finally:
+        pool.put(worker)
 
 
 class _Worker:
-    """math-verify in a process of its own: one pair at a time, each within `LIMIT_S` seconds, whatever it does.
+    """A process that compares one pair after the other, each within `LIMIT_S` seconds, whatever the pair does to it.
 
-    The worker keeps the time itself, in a thread of C that needs no interpreter lock, and exits when it is over; here
-    that shows as an answer that does not come, and the next worker is started at once.
+    It starts with the first pair, which therefore takes a second longer.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._start()
-        atexit.register(self.close)
+        self._process: subprocess.Popen[str] | None = None
 
     def compare(self, gold: str, answer: str) -> tuple[Kind, str]:
-        with self._lock:
-            try:
-                self._questions.write(json.dumps([gold, answer]) + "\n")
-                self._questions.flush()
-                reply = self._answers.readline()
-            except OSError:
-                reply = ""
-            if reply:
-                kind, reason = json.loads(reply)
-                return kind, reason
+        process = self._process or self._start()
+        questions, answers = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
+        try:
+            questions.write(json.dumps([gold, answer]) + "\n")
+            questions.flush()
+            reply = answers.readline()
+        except OSError:
+            reply = ""
+        if not reply:  # the whole process is gone, not only the part that compares
             self.close()
-            self._start()
-            return "undecidable", f"not compared within {LIMIT_S:g} s"
+            return "undecidable", "the process that compares expressions was killed"
+        kind, reason = json.loads(reply)
+        return kind, reason
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[str]:
+        script = str(Path(__file__).with_name("worker.py"))
         self._process = subprocess.Popen(  # noqa: S603 - our own file, by our own interpreter
-            [sys.executable, "-P", __file__],  # -P: the modules of this folder are not to shadow others
+            [sys.executable, "-P", script, str(LIMIT_S)],  # -P: the modules of this folder are not to shadow others
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             encoding="utf-8",
         )
-        self._questions, self._answers = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
+        atexit.register(self.close)
+        return self._process
+
+
+_starting = threading.Lock()
+
+
+def _pool() -> "queue.LifoQueue[_Worker]":
+    with _starting:
+        return _workers()
 
 
 @cache
-def _worker() -> _Worker:
-    return _Worker()
-
-
-def _serve() -> None:
-    """The worker: pairs of expressions in, verdicts out, one JSON value per line."""
-    import faulthandler
-    import logging
-    import os
-    import resource
-
-    import math_verify  # pyright: ignore[reportMissingTypeStubs]
-
-    logging.disable()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - lives as long as the process
-    library: Any = math_verify
-    config = [library.LatexExtractionConfig()]
-
-    def read(text: str) -> object:
-        return library.parse(f"${text}$", config, fallback_mode="no_fallback", parsing_timeout=None)
-
-    library.verify(read(r"\frac{1}{2}"), read("x+1"), timeout_seconds=None)  # builds the grammar's tables
-    for line in sys.stdin:
-        faulthandler.dump_traceback_later(LIMIT_S, exit=True, file=nowhere)
-        gold, answer = map(read, json.loads(line))
-        if not gold or not answer:
-            verdict = ("undecidable", f"math-verify cannot read the {'answer' if gold else 'gold answer'}")
-        else:
-            right = library.verify(gold, answer, timeout_seconds=None)
-            verdict = ("right", "equal by math-verify") if right else ("wrong", "not equal by math-verify")
-        faulthandler.cancel_dump_traceback_later()
-        print(json.dumps(verdict), flush=True)
-
-
-if __name__ == "__main__":
-    _serve()
+def _workers() -> "queue.LifoQueue[_Worker]":
+    """The workers that are idle, the one that was busy last in front, so that a single thread starts only one."""
+    pool = queue.LifoQueue[_Worker]()
+    for _ in range(WORKERS):
+        pool.put(_Worker())
+    return pool

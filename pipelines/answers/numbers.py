@@ -2,33 +2,47 @@
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 from pipelines import lexicon
-from pipelines.answers.typography import plain, unwrap
+from pipelines.answers.chinese import arabic_digits
+from pipelines.answers.typography import ascii_digits, plain, unwrap
 
 _WORDS = lexicon.read("answers")
-POINT_GROUPS = frozenset(_WORDS["decimal-comma-point-groups"])  # 1.234,5
-SPACE_GROUPS = frozenset(_WORDS["decimal-comma"])  # 1 234,5
+_POINT_GROUPS = frozenset(_WORDS["decimal-comma-point-groups"])  # 1.234,5
+_SPACE_GROUPS = frozenset(_WORDS["decimal-comma"])  # 1 234,5
+_EITHER = frozenset(_WORDS["decimal-either"])  # 1,234.5, and 3,5 all the same
+LONGEST = 1000  # characters of a number
+COMMA = _POINT_GROUPS | _SPACE_GROUPS
 _POWERS = {word: int(float(name)) for name, words in _WORDS.items() if name.startswith("1e") for word in words}
-_HAN = {**{c: i for i, c in enumerate("〇一二三四五六七八九")}, "零": 0, "两": 2, "兩": 2}
-_SMALL = {"十": 10, "百": 100, "千": 1000, "십": 10, "백": 100, "천": 1000}
-_LARGE = {"万": 10**4, "萬": 10**4, "만": 10**4, "亿": 10**8, "億": 10**8, "억": 10**8, "兆": 10**12, "조": 10**12}
-_VALUE = re.compile(
-    r"(?P<sign>[-+] ?)?(?:(?:(?P<whole>\d+)(?: (?=\d+ ?/)| ?(?=\\frac)))?"
-    r"(?:\\frac ?\{ ?(?P<top>\d+) ?\} ?\{ ?(?P<bottom>\d+) ?\}|(?P<up>\d+) ?/ ?(?P<down>\d+))"
-    r"|(?P<number>\d+(?:[.,' ’]\d+)*))"
+_ATTACHED = re.compile("|".join(word for word in _POWERS if word > "\u0e00"))  # scripts without blanks between words
+_PERCENT = re.compile("|".join(map(re.escape, _WORDS["percent"])).replace("_", " "))
+_COUNTING = {Fraction(name): frozenset(words) for name, words in lexicon.read("counting").items()}
+_WORD = re.compile(r"[a-z]+")
+_D = r"\d{1,400}"  # a longer row of digits is no number
+_NUMBER = re.compile(
+    rf"""
+    (?P<sign>(?<![^\W_])[-+](?=[\d\\]) | (?:^|(?<=[(=]))\s*[-+]\s)?  # "costs - 5" holds a dash
+    (?: (?:(?P<whole>{_D})(?:[ ](?={_D}[ ]?/)|[ ]?(?=\\frac)))?
+        (?: \\frac[ ]?\{{[ ]?(?P<top>{_D})[ ]?\}}[ ]?\{{[ ]?(?P<bottom>{_D})[ ]?\}}
+          | (?P<up>{_D})[ ]?/[ ]?(?P<down>{_D}) )
+      | (?P<ahead>{_D}[.,]\d{{0,20}})\((?P<period>\d{{1,20}})\)                 # 0,1(6)
+      | (?P<number>{_D}(?:[.,'’ ]{_D})*)
+        (?: [ ]?(?:\\cdot|\\times|[·×*xх])[ ]?10[ ]?\^[ ]?\{{?[ ]?(?P<power>[-+]?\d{{1,3}})[ ]?\}}?
+          | [eE](?P<exponent>[-+]?\d{{1,3}})(?![\w.,]))? )
+    """,
+    re.VERBOSE,
 )
 _GROUPED = {mark: re.compile(rf"\d{{1,3}}(?:([ '’{mark}])\d{{3}})(?:\1\d{{3}})*") for mark in (".", ",", "")}
 _INDIAN = re.compile(r"\d{1,2}(?:,\d{2})*,\d{3}")
-_HAN_RUN = re.compile(rf"(?:\d[\d.,]*|[{''.join((*_HAN, *_SMALL, *_LARGE))}])+")
-_HAN_PART = re.compile(r"\d[\d.,]*|\D")
-_UNIT_POWER = re.compile(r"(?<=[^\W\d_])(?:\^ ?\{?[23]\}?|[23](?!\d))")
-_BESIDE = frozenset(" .:'’\"«»“”()%°€£¥₽₹₴₩฿₫₸₺₪$/-¿?!")
+_SCALE = re.compile(r"[ -]?([^\W\d_][^\s\d.,;:!?()]*)")
+_UNIT_POWER = re.compile(r"(?<=[^\W\d_])(?<!\d[eE])(?:\s?\^ ?\{?[23]\}?|[23](?!\d))")
+_BESIDE = frozenset(" .:'’\"«»“”()%°€£¥₽₹₴₩฿₫₸₺₪$/-–—¿?!≈~№#·*।።។۔՝")
 _NO_UNIT = re.compile(r"(?<![^\W\d_])(?:[abefijknopqrtu-zBD-EGHIM-UXYZ]|pi|sqrt|sin|cos|tan|log|ln)(?![^\W\d_])")
-_ASSIGNED = re.compile(r"^.*=(?=[^=]*\d)", re.DOTALL)
-_PERCENT = re.compile(r"%|процент|відсот|percent|prozent|por ciento|por cento|pour cent|per cento|procent")
+_ASSIGNED = re.compile(r"^(?:[^;,]|,(?!\s))*(?:(?<![!<>=:])=(?![=>])|≈)(?=[^=≈]*\d)", re.DOTALL)
+_REMARK = re.compile(r"(?<=\s)\([^()]*[^\W\d_][^()]*\)|(?<=[^\W\d_]\s)\([^()]*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,47 +57,76 @@ class Number:
 def value(text: str, language: str) -> Number | None:
     """Read a text that holds one plain number beside units, nouns and signs; None for anything else.
 
-    Knows the language's groups and decimals, all decimal digits, Chinese numerals, fractions and words of scale.
+    Knows the language's groups and decimals, all decimal digits, Chinese numerals, fractions, periods, powers of ten
+    and words of scale. A remark in brackets does not count.
     """
     text = plain(text)
     brackets, inside = unwrap(text)
     if brackets and ("," in inside or ";" in inside):
         return None  # a pair
-    text = _UNIT_POWER.sub("", _ASSIGNED.sub("", text))
-    if language in ("zh", "ja", "ko"):
-        text = _arabic_digits(text)
-    found = list(_VALUE.finditer(text))
+    text = arabic_digits(_UNIT_POWER.sub("", _ASSIGNED.sub("", text)))
+    found = list(_NUMBER.finditer(text))
+    if len(found) > 1:
+        text = _REMARK.sub("", text)
+        found = list(_NUMBER.finditer(text))
     if len(found) != 1:
         return None
     match = found[0]
     before, after = text[: match.start()], text[match.end() :]
-    beside = before + " " + after
+    if after.startswith("!"):
+        return None  # a factorial
+    beside = f"{before} {after}"
     if not all(c in _BESIDE or unicodedata.category(c)[0] in "LM" for c in beside) or _NO_UNIT.search(beside):
         return None
-    readings = _readings(match, language)
-    scale = 1
-    if word := re.match(r"[ -]?([^\W\d_][^\s\d.,;:!?()]*)", after):
-        scale = _POWERS.get(word[1].lower(), 1)
-    sign = -1 if match["sign"] and match["sign"][0] == "-" else 1
-    values = [reading * scale * sign for reading in readings]
+    values = _readings(match, language, after)
     if not values:
         return None
     return Number(values[0], values[1] if len(values) > 1 else None, bool(_PERCENT.search(beside.lower())))
 
 
-def _readings(match: re.Match[str], language: str) -> list[Fraction]:
+def values(text: str, language: str) -> Iterator[tuple[Fraction, ...]]:
+    """All numbers of a text in their order, each with what it can mean, the language's own notation first."""
+    text = arabic_digits(ascii_digits(text), words=False)
+    for match in _NUMBER.finditer(text):
+        if found := _readings(match, language, text[match.end() : match.end() + 40]):
+            yield tuple(found)
+        else:
+            yield from ((Fraction(digits),) for digits in re.findall(_D, match[0]))
+
+
+def said(text: str) -> set[Fraction]:
+    """The numbers that an English text may say in words: `three`, `half`, `twice`, `a`."""
+    words = set(_WORD.findall(text.lower()))
+    return {number for number, known in _COUNTING.items() if not known.isdisjoint(words)}
+
+
+def _readings(match: re.Match[str], language: str, after: str) -> list[Fraction]:
     """What the matched digits can mean, the language's own notation first; empty if they are no number."""
-    number = match["number"]
-    if number is None:
-        top, bottom = int(match["top"] or match["up"]), int(match["bottom"] or match["down"])
-        if not bottom or (match["whole"] and top >= bottom):
-            return []
-        return [int(match["whole"] or 0) + Fraction(top, bottom)]
+    word = _SCALE.match(after)
+    factor = Fraction((scale(word[1]) if word else 1) * (-1 if (match["sign"] or "").strip() == "-" else 1))
+    if power := match["power"] or match["exponent"]:
+        factor *= Fraction(10) ** int(power)
+    if number := match["number"]:
+        return [reading * factor for reading in decimals(number, language)]
+    if ahead := match["ahead"]:
+        return [_periodic(ahead, match["period"]) * factor]
+    top, bottom = int(match["top"] or match["up"]), int(match["bottom"] or match["down"])
+    if not bottom or (match["whole"] and top >= bottom):
+        return []
+    return [(int(match["whole"] or 0) + Fraction(top, bottom)) * factor]
+
+
+def decimals(number: str, language: str) -> list[Fraction]:
+    """What digits with marks between them can mean, the language's own notation first."""
+    if len(number) > LONGEST:
+        return []
     point, comma = _decimal(number, ".", ","), _decimal(number, ",", ".")
-    if language in POINT_GROUPS:
+    if language in _POINT_GROUPS:
         order = [comma, point]
-    elif language in SPACE_GROUPS:
+    elif language in _SPACE_GROUPS:
         order = [point, comma] if "," not in number else [comma, point]
+    elif language in _EITHER:
+        order = [point, comma]
     else:
         order = [point]
     return list(dict.fromkeys(reading for reading in order if reading is not None))
@@ -91,39 +134,24 @@ def _readings(match: re.Match[str], language: str) -> list[Fraction]:
 
 def _decimal(number: str, mark: str, group: str) -> Fraction | None:
     """`number` with `mark` before the decimals and `group` or a blank between thousands; None if it is ill-formed."""
-    whole, found, decimals = number.partition(mark)
-    if found and not decimals.isdecimal():
+    whole, found, digits = number.partition(mark)
+    if found and not digits.isdecimal():
         return None
     if not (whole.isdecimal() or _GROUPED[group].fullmatch(whole) or (group == "," and _INDIAN.fullmatch(whole))):
         return None
-    digits = re.sub(r"\D", "", whole)
-    return Fraction(int(digits + decimals), 10 ** len(decimals))
+    return Fraction(int(re.sub(r"\D", "", whole) + digits), 10 ** len(digits))
 
 
-def _arabic_digits(text: str) -> str:
-    """`3万5千` and `三百二十` in digits. A numeral without digits counts only if it is the only one: 一 is a word."""
-    runs = [run for run in _HAN_RUN.findall(text) if not run.isdecimal()]
-    if len(runs) > 1 and not all(run[0].isdecimal() for run in runs):
-        return text
+def _periodic(ahead: str, period: str) -> Fraction:
+    """`0,1(6)` is one sixth."""
+    whole, digits = re.split("[.,]", ahead)
+    repeated = Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(digits))
+    return Fraction(int(whole + digits), 10 ** len(digits)) + repeated
 
-    def digits(match: re.Match[str]) -> str:
-        total = section = Fraction(0)
-        pending: Fraction | None = None
-        for part in _HAN_PART.findall(match[0]):
-            if part[0].isdecimal():
-                pending = _decimal(part.rstrip(".,"), ".", ",")
-                if pending is None:
-                    return match[0]
-            elif part in _HAN:
-                pending = (pending or 0) * 10 + Fraction(_HAN[part])
-            elif part in _SMALL:
-                section += (1 if pending is None else pending) * _SMALL[part]
-                pending = None
-            else:
-                section += pending or 0
-                total += (section or 1) * _LARGE[part]
-                section, pending = Fraction(0), None
-        total += section + (pending or 0)
-        return str(total.numerator) if total.denominator == 1 else match[0]
 
-    return _HAN_RUN.sub(lambda match: match[0] if match[0].isdecimal() else digits(match), text)
+def scale(word: str) -> int:
+    """What a word such as `тыс` or `million` multiplies by; 1 for all others."""
+    if power := _POWERS.get(word.lower()):
+        return power
+    attached = _ATTACHED.match(word)
+    return _POWERS[attached[0]] if attached else 1

@@ -3,7 +3,8 @@
 `labels`: the languages that can be named; `blocks`: the characters of each script, as ranges; `scripts`: the languages
 that are written in each; `alphabets`: the letters of a language beside a-z, or beside those that all Cyrillic, all
 Arabic alphabets share; `words`: the commonest words of each language, with those of school maths; `answers`: what words
-around an answer mean.
+around an answer mean; `units`: those of time, length and so on, with their sizes; `numerals`: numbers in words;
+`counting`: what English words say of numbers. The words beside a number are in Unicode's form NFKC.
 """
 
 from pathlib import Path

@@ -6,12 +6,12 @@ numbers, LaTeX and code survived. A prompt that fails a check is published under
 
 import asyncio
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
+from fractions import Fraction
 
-from pipelines import engines, instructions, language, sources
+from pipelines import answers, engines, instructions, language, sources
 from pipelines.errors import StageError
 from pipelines.facts import Input
 from pipelines.flow import Item, Output, Placed, each
@@ -20,7 +20,6 @@ from pipelines.recipe import Recipe, Sampling, Translate
 from pipelines.records import Prompt, digest
 from pipelines.run import Run
 
-_NUMBER = re.compile(r"\d+(?:[.,\u00a0\u202f ]\d{3})*(?:[.,]\d+)?")
 # a dollar closes a formula only where no space stands before it and no digit after: "$13 and $9" are prices
 _LATEX = re.compile(r"\$\$.+?\$\$|\$(?!\s)[^$\n]+?(?<!\s)\$(?!\d)|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
@@ -96,7 +95,8 @@ async def _prompt(recipe: Recipe, door: Door | None, tongue: str, item: sources.
         assert door
         assert recipe.prompts.translate
         text = await _translated(recipe.prompts.translate, door, source_text, item.language, tongue, output)
-        translator, found = recipe.engines[recipe.prompts.translate.engine].model, defects(source_text, text, tongue)
+        translator = recipe.engines[recipe.prompts.translate.engine].model
+        found = defects(source_text, text, tongue, item.language)
     return Prompt(
         id=_item(recipe, tongue, item).id,
         language=tongue,
@@ -123,34 +123,30 @@ async def _translated(
     return reply.text.strip()
 
 
-def defects(source: str, text: str, tongue: str) -> tuple[str, ...]:
+def defects(source: str, text: str, tongue: str, source_tongue: str = "en") -> tuple[str, ...]:
     """The checks that a translation fails: `empty`, `language`, `numbers`, `latex`, `code`."""
     if not text:
         return ("empty",)
     report = language.report(text, language.LABELS)
     checks = {
         "language": report.language == tongue,
-        "numbers": _multiset(_NUMBER, source) == _multiset(_NUMBER, text),
-        "latex": _multiset(_LATEX, source) == _multiset(_LATEX, text),
-        "code": _multiset(_CODE, source) == _multiset(_CODE, text),
+        "numbers": _same_numbers(source, source_tongue, text, tongue),
+        "latex": Counter(_LATEX.findall(source)) == Counter(_LATEX.findall(text)),
+        "code": Counter(_CODE.findall(source)) == Counter(_CODE.findall(text)),
     }
     return tuple(name for name, holds in checks.items() if not holds)
 
 
-def _multiset(pattern: re.Pattern[str], text: str) -> Counter[str]:
-    """What the pattern finds; numbers in one notation, since separators and digits differ from language to language."""
-    found = pattern.findall(text)
-    return Counter(map(_plain, found)) if pattern is _NUMBER else Counter(found)
-
-
-def _plain(number: str) -> str:
-    """`1,250`, `1 250` and `١٢٥٠` are 1250; `2,50` is 2.5. Three digits behind a separator are a group."""
-    digits = "".join(str(unicodedata.digit(sign)) if sign.isdigit() else sign for sign in number)
-    decimals = re.search(r"[.,](\d+)$", digits)
-    if decimals is None or len(decimals[1]) == 3:
-        return re.sub(r"\D", "", digits)
-    whole, part = re.sub(r"\D", "", digits[: decimals.start()]), decimals[1].rstrip("0")
-    return f"{whole}.{part}" if part else whole
+def _same_numbers(source: str, source_tongue: str, text: str, tongue: str) -> bool:
+    """Whether every number is still there, in whatever notation, and no other but what the source says in words."""
+    left = [set(map(abs, readings)) for readings in answers.values(text, tongue)]
+    for readings in answers.values(source, source_tongue):
+        match = next((number for number in left if not number.isdisjoint(map(abs, readings))), None)
+        if match is None:
+            return False
+        left.remove(match)
+    said = answers.said(source) if left and source_tongue == "en" else set[Fraction]()
+    return all(number & said for number in left)
 
 
 def counts(prompts: Iterable[Prompt]) -> Mapping[str, Mapping[str, int]]:
