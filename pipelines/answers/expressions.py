@@ -11,14 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Literal, cast
 
-LIMIT_S = 0.8  # wall-clock seconds for one pair of expressions
+LIMIT_S = 0.8  # seconds of the processor for one pair of expressions
 WORKERS = min(4, os.cpu_count() or 1)
 
 Kind = Literal["right", "wrong", "undecidable"]
 
 
 def compare(gold: str, answer: str) -> tuple[Kind, str]:
-    """The verdict and its reason; "undecidable" where the time was up or an expression cannot be read.
+    """The verdict and its reason; "undecidable" where its time was up or an expression cannot be read.
 
     Any number of threads may call it: up to `WORKERS` pairs are compared at the same time.
     """
