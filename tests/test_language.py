@@ -104,9 +104,13 @@ def test_english_sentences_in_a_chain_are_found_where_they_are(language: str) ->
     found = report(text, LABELS)
     begin = len(CHAINS[language]) + 1
     assert found.language == language
+    assert found.majority(language)
     assert not found.strict(language)
     assert 0 < found.share("en") < 0.5
-    assert found.switches[0] == begin
+    assert [(switch.start, switch.before, switch.after) for switch in found.switches] == [
+        (begin, language, "en"),
+        (begin + len(english) + 1, "en", language),
+    ]
     for segment in found.segments:
         assert (segment.language == "en") == (begin <= segment.start < begin + len(english))
 

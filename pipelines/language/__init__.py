@@ -1,8 +1,8 @@
 """Which language each part of a text is in.
 
-`mask` blanks what belongs to no language (maths, code, links, numbers, identifiers); what is left is cut into
-segments: sentences and lines, and inside them any run of a foreign script that is more than a name. Every segment is
-scored for each label by langid's model, by the letters its alphabet has and has not, and by its commonest words; the
+`mask` blanks what belongs to no language (maths, code, links, numbers, identifiers, quotations); what is left is cut
+into segments: sentences and lines, and inside them any run of a foreign script that is more than a name. Every segment
+is scored for each label by langid's model, by the letters its alphabet has and has not, and by its commonest words; the
 segments of one script then take the sequence of languages with the best total, where each change has a price. So a
 short segment follows its neighbours, and a long one speaks for itself.
 
@@ -10,37 +10,43 @@ langid knows neither Hausa nor Uzbek nor Burmese: the first two are told by lett
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
-from typing import Any
+from itertools import pairwise, repeat
 
 import numpy as np
 
 from pipelines import lexicon
 from pipelines.language import likelihoods
-from pipelines.language.segments import ALONE, BICAMERAL, PLAIN_WORD, cut, mask
+from pipelines.language.likelihoods import Floats, Ints
+from pipelines.language.segments import ALONE, BICAMERAL, cut, mask, plain_words
 
 UND = "und"
 LABELS: tuple[str, ...] = tuple(lexicon.read("labels")["labels"])
 """The 38 languages of the reference and their nearest relatives, ISO 639-1."""
 
 FLOOR = 4  # letters a segment needs to be given a language; two in the scripts that write syllables or words
-LANGID_WEIGHT = 0.2  # its features overlap, so its log-odds are several times too sure
-WORD_WEIGHT = 5.0  # log-odds of a common word, shared among the labels that have it
-LETTER_COST = 3.0  # log-odds against a label for each letter its alphabet has not
-PRIOR = 3.0  # log-odds of the languages that models know best: they slip into these
-SWITCH_COST = 8.0  # log-odds that a change of language must be worth
+LANGID_WEIGHT = 0.3  # its features overlap, so its log-odds are several times too sure
+WORD_WEIGHT = 8.0  # log-odds of a common word, shared among the labels that have it
+LETTER_COST = 4.0  # log-odds against a label for each letter its alphabet has not
+PRIOR = 1.0  # log-odds of the languages with most text: a word that several have is rather theirs
+SWITCH_COST = 6.5  # log-odds that a change of language must be worth
 
 
-_WORD = re.compile(r"(?:[^\W\d_]|[\u0300-\u036f\u064b-\u065f\u0900-\u0dff])+(?:['’ʻʼ][^\W\d_]+)*")  # letters and marks
+_TOKEN = re.compile(r"\n|[\w\u0300-\u036f\u064b-\u065f\u0900-\u0dff]+(?:['’ʻʼ]\w+)*")  # letters and marks
+_NO_WORDS = {"": 0, "\n": 1}  # the rows of what tells nothing: a word that is not known, the end of a line
 _SCRIPTS = lexicon.read("scripts")
-_LARGEST = frozenset(("en", "ru", "ar", "hi"))  # one of each script
+_LARGEST = frozenset(("en", "de", "es", "fr", "ru", "zh", "ar", "hi"))
 _ALPHABETS = lexicon.read("alphabets")
 _WORDS = lexicon.read("words")
-_Floats = np.ndarray[Any, np.dtype[np.float64]]
-_Ints = np.ndarray[Any, np.dtype[np.intp]]
+_VARIANTS = {  # langid's classes of a label, where they are not that one alone
+    ("no", "latin"): ("no", "nb", "nn"),
+    ("hr", "latin"): ("hr", "bs"),
+    ("sr", "latin"): ("hr", "bs"),  # it was taught Serbian in Cyrillic: in Latin script only words tell the two apart
+}
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,15 @@ class Segment:
     start: int
     end: int
     language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A change of language at the offset `start`."""
+
+    start: int
+    before: str
+    after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +79,25 @@ class Report:
         """Share (0 to 1) of the determined letters that are in `language`."""
         return dict(self.shares).get(language, 0.0)
 
+    def majority(self, language: str) -> bool:
+        """Whether most letters are in `language`: what identifiers of whole texts say (the literature's top-1)."""
+        return self.language == language
+
     def strict(self, language: str) -> bool:
-        """Whether every determined segment is in `language`, and at least one is."""
+        """Whether every determined segment is in `language`, and at least one is.
+
+        What is allowed in any language takes no part: maths, code, links, quotations, and in a foreign script names
+        and single words.
+        """
         return [name for name, _ in self.shares] == [language]
 
     @property
-    def switches(self) -> tuple[int, ...]:
-        """Offsets at which a determined segment differs in language from the one before it."""
+    def switches(self) -> tuple[Switch, ...]:
+        """Where a determined segment differs in language from the one before it."""
         determined = [segment for segment in self.segments if segment.language != UND]
-        return tuple(b.start for a, b in pairwise(determined) if a.language != b.language)
+        return tuple(
+            Switch(b.start, a.language, b.language) for a, b in pairwise(determined) if a.language != b.language
+        )
 
 
 def report(text: str, labels: Collection[str]) -> Report:
@@ -100,14 +125,14 @@ def report(text: str, labels: Collection[str]) -> Report:
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
-    """What tells the labels of one script apart; `rows` has one column per label, the rest leads to its rows."""
+    """What tells the labels of one script apart; the rows have one column per label."""
 
     columns: tuple[tuple[int, ...], ...]  # langid's classes of each label
-    prior: _Floats
-    rows: _Floats
-    letters: dict[str, int]
-    words: dict[str, int]
-    telling: re.Pattern[str]  # the letters that not all labels have
+    prior: Floats
+    letters: Ints  # per character of the basic plane: its row in `letter_rows`; the first is for all that tell nothing
+    letter_rows: Floats
+    words: dict[str, int]  # their rows in `word_rows`, after those of `_NO_WORDS`
+    word_rows: Floats
 
 
 def _decide(texts: Sequence[str], script: str, labels: tuple[str, ...], names: bool) -> list[str]:
@@ -115,57 +140,86 @@ def _decide(texts: Sequence[str], script: str, labels: tuple[str, ...], names: b
     if not texts or (len(labels) == 1 and not names):
         return [labels[0]] * len(texts)
     evidence = _evidence(script, labels)
-    scores = likelihoods.score(texts, evidence.columns) * LANGID_WEIGHT + evidence.prior
-    spoken = not names
-    for row, text in zip(scores, texts, strict=True):
-        lower = text.lower()
-        words = [evidence.words[word] for word in _WORD.findall(lower) if word in evidence.words]
-        letters = [evidence.letters[letter] for letter in evidence.telling.findall(lower)]
-        row += evidence.rows[words + letters].sum(0)
-        spoken = spoken or bool(words) or bool(PLAIN_WORD.search(text))
-    if not spoken:
+    texts = [_plain(text) for text in texts]
+    lines = "\n".join(texts).lower()
+    owners, words = _known_words(lines, evidence)
+    if names and not len(words) and not any(map(plain_words, texts)):
         return [UND] * len(texts)  # capitalised and unknown: names
+    scores = likelihoods.score(texts, evidence.columns) * LANGID_WEIGHT + evidence.prior
+    scores += likelihoods.added(evidence.word_rows[words], owners, len(texts))
+    scores += _letter_counts(lines, len(texts), evidence) @ evidence.letter_rows
     return [labels[i] for i in _path(scores)]
 
 
-def _path(scores: _Floats) -> list[int]:
-    """The columns, one per row, with the largest sum of scores less `SWITCH_COST` for each change (Viterbi)."""
-    best: _Floats = scores[0]
-    origins: list[_Ints] = []
-    for row in scores[1:]:
-        top = int(np.argmax(best))
-        floor = float(best[top]) - SWITCH_COST
-        origins.append(np.where(best < floor, top, np.arange(len(best))))
-        best = np.maximum(best, floor) + row
-    path = [int(np.argmax(best))]
-    for origin in reversed(origins):
-        path.append(int(origin[path[-1]]))
+def _plain(text: str) -> str:
+    """The text as its letters would be typed: composed, visible, one space between words, not in capitals."""
+    text = " ".join(text.split())
+    if text.isascii():
+        return text.lower() if text.isupper() else text
+    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+    return text.lower() if text.isupper() else text
+
+
+def _known_words(lines: str, evidence: _Evidence) -> tuple[Ints, Ints]:
+    """The line and the row of each word that some label has among its commonest."""
+    if len(evidence.words) == len(_NO_WORDS):
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    tokens = _TOKEN.findall(lines)
+    rows = np.fromiter(map(evidence.words.get, tokens, repeat(0)), np.intp, len(tokens))
+    places = np.flatnonzero(rows >= len(_NO_WORDS))
+    return np.cumsum(rows == _NO_WORDS["\n"])[places], rows[places]
+
+
+def _letter_counts(lines: str, count: int, evidence: _Evidence) -> Floats:
+    """How often each line has each letter that not all labels have."""
+    points = np.frombuffer(lines.encode("utf-32-le", "surrogatepass"), np.uint32)
+    owners = np.cumsum(points == ord("\n"))
+    size = len(evidence.letter_rows)
+    found = np.bincount(owners * size + evidence.letters[np.minimum(points, 0xFFFF)], minlength=count * size)
+    return found.reshape(count, size).astype(np.float64)
+
+
+def _path(scores: Floats) -> list[int]:
+    """The columns, one per row, with the largest sum of scores less `SWITCH_COST` for each change (Viterbi).
+
+    Consecutive rows that speak most for the same column are taken as one, which spares most of the steps.
+    """
+    tops = scores.argmax(1)
+    starts = np.flatnonzero(np.diff(tops, prepend=-1))
+    best: list[Floats] = []
+    for row in np.add.reduceat(scores, starts):
+        best.append(np.maximum(best[-1], best[-1].max() - SWITCH_COST) + row if best else row)
+    column = int(best[-1].argmax())
+    path: list[int] = []
+    for totals, size in zip(reversed(best), reversed(np.diff(starts, append=len(tops)).tolist()), strict=True):
+        if path and totals[column] < totals.max() - SWITCH_COST:
+            column = int(totals.argmax())
+        path += [column] * size
     return path[::-1]
 
 
 @cache
 def _evidence(script: str, labels: tuple[str, ...]) -> _Evidence:
     classes = likelihoods.classes()
-    variants = {"no": ("no", "nb", "nn")}
     columns = tuple(
-        tuple(classes.index(name) for name in variants.get(label, (label,)) if name in classes) for label in labels
+        tuple(classes.index(name) for name in _VARIANTS.get((label, script), (label,)) if name in classes)
+        for label in labels
     )
     alphabets = [_alphabet(label) for label in labels]
-    every = frozenset[str]().union(*(_alphabet(label) for label in LABELS if _script(label) == script))
+    letters = np.zeros(1 << 16, np.intp)
+    letter_rows: list[Floats] = [np.zeros(len(labels))]
+    for letter in sorted(frozenset[str]().union(*(_alphabet(label) for label in _writers(script)))):
+        letters[ord(letter)] = len(letter_rows)
+        letter_rows.append(np.array([0.0 if letter in alphabet else -LETTER_COST for alphabet in alphabets]))
     common = [frozenset(_WORDS.get(label, ())) for label in labels]
-    rows: list[_Floats] = []
-    letters: dict[str, int] = {}
-    for letter in sorted(every):
-        letters[letter] = len(rows)
-        rows.append(np.array([0.0 if letter in alphabet else -LETTER_COST for alphabet in alphabets]))
-    words: dict[str, int] = {}
+    words = dict(_NO_WORDS)
+    word_rows = [np.zeros(len(labels)) for _ in words]
     for word in sorted(frozenset[str]().union(*common)):
-        words[word] = len(rows)
+        words[word] = len(word_rows)
         has = np.array([word in group for group in common], np.float64)
-        rows.append(has * (WORD_WEIGHT / np.sqrt(has.sum())))
-    telling = re.compile(f"[{''.join(letters)}]" if letters else "(?!)")
+        word_rows.append(has * (WORD_WEIGHT / np.sqrt(has.sum())))
     prior = np.array([PRIOR if label in _LARGEST else 0.0 for label in labels])
-    return _Evidence(columns, prior, np.array(rows).reshape(-1, len(labels)), letters, words, telling)
+    return _Evidence(columns, prior, letters, np.array(letter_rows), words, np.array(word_rows))
 
 
 def _alphabet(label: str) -> frozenset[str]:
@@ -178,17 +232,17 @@ def _alphabet(label: str) -> frozenset[str]:
 
 @cache
 def _candidates(labels: tuple[str, ...], script: str) -> tuple[str, ...]:
+    """The labels that are written in a script; if none is, all languages that are."""
     unknown = sorted(set(labels) - set(LABELS))
     if unknown:
         raise ValueError(f"unknown language labels: {' '.join(unknown)}; known are: {' '.join(sorted(LABELS))}")
-    return tuple(name for name in labels if _script(name) == script) or tuple(
-        name for name in LABELS if _script(name) == script
-    )
+    return tuple(name for name in labels if name in _SCRIPTS[script]) or _writers(script)
 
 
 @cache
-def _script(label: str) -> str:
-    return next((script for script, labels in _SCRIPTS.items() if label in labels), "latin")
+def _writers(script: str) -> tuple[str, ...]:
+    """The labels that are written in a script; where there are none, the other languages that are."""
+    return tuple(name for name in _SCRIPTS[script] if name in LABELS) or tuple(_SCRIPTS[script])
 
 
 def _floor(script: str) -> int:

@@ -5,10 +5,10 @@ What is in no language (maths, code, links, numbers, identifiers, quotations) is
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from pipelines import lexicon
 
 _MASK = re.compile(
     r"""
-    (?=[`$\\<\d"«“„「『A-Za-z_])(?:                             # one look rules most letters out
-      ```[\s\S]{0,8000}?```                                   # fenced code
+    (?=[`~$\\<\d"«“„「『]|(?<![A-Za-z])(?![a-z]{2,}[ ,;!?\n])[A-Za-z_])(?: # one look rules most letters out
+      (```|~~~)[\s\S]{0,8000}?(?:\1|\Z)                       # fenced code, also where the chain was cut
     | `[^`\n]{1,400}`                                         # inline code
     | \$\$[\s\S]{1,2000}?\$\$ | \\\[[\s\S]{0,2000}?\\\] | \\\([\s\S]{0,2000}?\\\)
     | \\begin\{[^{}\n]*\}[\s\S]{0,4000}?\\end\{[^{}\n]*\}
@@ -26,21 +26,24 @@ _MASK = re.compile(
     | (?:https?://|www\.)[^\s<>]+ | [A-Za-z0-9_][\w.+-]{0,64}@[\w-]{1,64}\.[\w.]{2,64}
     | </?[A-Za-z][^<>\n]{0,80}>
     | \d[\d.,:/]{0,20}\s?(?:[кмсд]?м|кг|м?г|[мк]?л|км/ч|м/с|см|мм|км|ч|с|мин|руб|[kcmd]?m|k?g|m?g|m?l|km/h|m/s|h|s|min)
-      (?:[²³]|\^\d)?(?![^\W\d_])                               # a number with its unit
+      (?:[²³]|\^\d)?(?![A-Za-zА-яё])                               # a number with its unit
     | (?<![\w.])[A-Za-z_][\w.]{0,60}(?:\(\)|\((?=[\w,\s]{0,40}\)))  # a call
     | \b(?:[A-Za-z]+[_\d]|[A-Za-z]*[a-z][A-Z])\w*             # snake_case, x1, camelCase
     | (?<![^\W\d_])[A-Za-z](?![^\W\d_])                       # a variable
     | (?<![A-Z][ ])\b[A-Z]{2,6}\b(?![ ][A-Z]{2})              # GCD
-    | (?<=\s)["«“„「『][^"»”“」』\n]{1,80}["»”“」』](?=[\s.,;:!?)]) # a quotation inside a line
+    | (?:(?<!\S)"|[«“„「『])[^"«»”“„」』\n]{1,200}["»”“」』](?=[\s.,;:!?)。、，？！：；]|\Z) # a quotation
     | \d+)
     """,
     re.VERBOSE,
 )
 _VISIBLE = re.compile(r"[^\n]")
 _SENTENCE = re.compile(r"(?:[^\n.!?…。！？؟۔।॥։።]+|[.!?…]+(?![\s.!?…]))+[.!?…。！？؟۔।॥։።]*")
-PLAIN_WORD = re.compile(r"(?<![^\W\d_])[a-zа-яёα-ωა-ჿ][^\W\d_]+")  # not capitalised, so no name
+_LONG = 400  # characters; a line without a full stop is cut at commas, so that nothing hides in it
+_PART = re.compile(rf"[\s\S]{{200,{_LONG}}}?[,;:，、；،؛]|[\s\S]{{1,{_LONG}}}(?:(?<=\s)|\Z)|[\s\S]{{1,{_LONG}}}")
+_WORD = re.compile(r"[^\W\d_]{2,}")
 
 _BLOCKS = lexicon.read("blocks")
+_CODE = frozenset(lexicon.read("code")["code"])
 ALONE = {"cjk": 2, "hangul": 2, "thai": 3, "lao": 3, "khmer": 3, "burmese": 3}  # letters that make a word or two
 BICAMERAL = ("latin", "cyrillic", "greek")  # here a foreign run of three plain words is more than a name
 _NAMES = ("", *_BLOCKS)
@@ -55,8 +58,15 @@ def mask(text: str) -> str:
     return _MASK.sub(lambda match: _VISIBLE.sub(" ", match.group()), text)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+def plain_words(text: str) -> list[str]:
+    """The words that are no names: not capitalised, or all in a line in capitals; nor words of code."""
+    words = _WORD.findall(text)
+    if len(words) > 3 and text.isupper():
+        return words
+    return [word for word in words if not word[0].isupper() and word not in _CODE]
+
+
+class Piece(NamedTuple):
     """A segment before it has a language; `text` holds the letters of its own script only."""
 
     start: int
@@ -70,22 +80,42 @@ def cut(masked: str) -> tuple[list[Piece], str]:
     """Cut a masked text into segments, each in one script, and name the script of most letters."""
     points = np.frombuffer(masked.encode("utf-32-le", "surrogatepass"), np.uint32)
     codes = _script_table()[np.minimum(points, 0xFFFF)]
-    counts = np.bincount(codes, minlength=len(_NAMES))
-    main = int(np.argmax(counts[1:])) + 1
+    places = np.flatnonzero(codes)
+    if not len(places):
+        return [], ""
+    scripts = codes[places]
+    changes = np.concatenate(([0], np.cumsum(scripts[1:] != scripts[:-1])))  # of the script, up to each letter
+    main = _main(masked, codes, np.bincount(scripts, minlength=len(_NAMES)))
+    spans = np.array(list(_spans(masked)), np.intp)
+    edges = np.searchsorted(places, spans)  # the letters inside each
     pieces: list[Piece] = []
-    for sentence in _SENTENCE.finditer(masked):
-        start = sentence.start()
-        inside = codes[start : sentence.end()]
-        places = np.flatnonzero(inside)
-        if not len(places):
-            continue
-        scripts = inside[places]
-        if (scripts == scripts[0]).all():
-            first, last = start + int(places[0]), start + int(places[-1]) + 1
-            pieces.append(Piece(first, last, _NAMES[int(scripts[0])], len(places), masked[first:last]))
+    for a, b in edges[edges[:, 0] < edges[:, 1]].tolist():
+        if changes[a] == changes[b - 1]:
+            first, last = int(places[a]), int(places[b - 1]) + 1
+            pieces.append(Piece(first, last, _NAMES[scripts[a]], b - a, masked[first:last]))
         else:
-            pieces += _runs(masked, places + start, scripts, main)
+            pieces += _runs(masked, places[a:b], scripts[a:b], main)
     return pieces, _NAMES[main]
+
+
+def _spans(masked: str) -> Iterator[tuple[int, int]]:
+    for sentence in _SENTENCE.finditer(masked):
+        if sentence.end() - sentence.start() <= _LONG:
+            yield sentence.span()
+        else:
+            yield from (part.span() for part in _PART.finditer(masked, *sentence.span()))
+
+
+def _main(masked: str, codes: _Codes, counts: _Ints) -> int:
+    """The script of most letters; where that is not clear, of most letters in words that are no names."""
+    top, second = np.argsort(counts)[:-3:-1].tolist()
+    if 2 * counts[second] <= counts[top] or _NAMES[top] not in BICAMERAL:
+        return int(top)
+    plain = np.zeros(len(counts))
+    for word in _WORD.finditer(masked):
+        if not word.group()[0].isupper():
+            plain[codes[word.start()]] += len(word.group())
+    return int(np.argmax(plain)) or int(top)
 
 
 def _runs(masked: str, places: _Ints, scripts: _Codes, main: int) -> list[Piece]:
@@ -115,7 +145,7 @@ def _runs(masked: str, places: _Ints, scripts: _Codes, main: int) -> list[Piece]
 def _speaks(run: str, script: str, letters: int) -> bool:
     """Whether a run of a foreign script inside a sentence is speech of its own."""
     if script in BICAMERAL:
-        return len(PLAIN_WORD.findall(run)) >= 3
+        return len(plain_words(run)) >= 3
     return letters >= ALONE.get(script, 6)
 
 
