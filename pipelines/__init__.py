@@ -5,8 +5,9 @@
 The map, from the outside in. An arrow may only point downwards; `tests/test_house.py` checks it.
 
     __main__         the command line: one command per stage, and run, launch, import, hub; daemon: the Hub as a
-                     process; upkeep: its folder checked, freed of garbage, exported
-    launch           one stage in a container, here or on Hugging Face Jobs
+                     process; upkeep: its folder checked, freed of garbage, exported; workflow: what the
+                     workflows on GitHub ask
+    launch           one stage in a container, here or on Hugging Face Jobs, or by GitHub's Actions
     stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
     training         what *train* runs in a process of its own, as trainjob tells it; chat_template and preflight: what
                      it trains with and what it refuses to train on; frozen_head: a cheaper loss on the CPU

@@ -1,5 +1,6 @@
 """The command line. `python -m pipelines --help` must stay fast, so whatever is heavy is imported inside a command."""
 
+import json
 import os
 import signal
 import sys
@@ -136,8 +137,11 @@ def launch_command(
     stage: Annotated[str, typer.Argument(metavar="STAGE", help="One of the stages.")],
     recipe: RecipeName,
     on: Annotated[
-        Literal["docker", "jobs"],
-        typer.Option("--on", help="docker: a container on this machine; jobs: Hugging Face's machines."),
+        Literal["docker", "jobs", "actions"],
+        typer.Option(
+            "--on",
+            help="docker: a container on this machine; jobs: Hugging Face's machines; actions: GitHub's runners.",
+        ),
     ],
     set_: Overrides = None,
     limit: Limit = None,
@@ -150,9 +154,20 @@ def launch_command(
     memory: Memory = None,
     flavor: Annotated[str | None, typer.Option(help="On jobs: the hardware, by its name there.")] = None,
     timeout: Annotated[str, typer.Option(help="On jobs: how long it may take, in s, m, h or d.")] = "12h",
+    input_: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=VALUE", help="On actions: an input of pipeline.yml, as gpu-runner=a100."),
+    ] = None,
 ) -> None:
-    """Run one stage elsewhere: in a container on this machine, or as a job of Hugging Face."""
+    """Run one stage elsewhere: in a container on this machine, as a job of Hugging Face, or by GitHub's Actions."""
     (name,) = _between(stage, stage)
+    if on == "actions":
+        from pipelines.launch import actions
+        from pipelines.screen import Screen
+
+        inputs = actions.inputs(name, recipe, limit, languages, set_ or (), input_ or ())
+        actions.run(actions.place(), inputs, Screen())
+        return
     with _started(recipe, set_, limit, languages) as run:
         if on == "docker":
             _in_docker(run, name, image, build_arg, gpus, memory)
@@ -237,8 +252,59 @@ def hub_export_command(
     upkeep.export(data, target, repos or [], revision)
 
 
+github_app = typer.Typer(no_args_is_help=True, help="What the workflows on GitHub ask.")
+app.add_typer(github_app, name="github")
+
+
+@github_app.command("plan")
+def github_plan_command(
+    recipe: RecipeName,
+    set_: Overrides = None,
+    limit: Limit = None,
+    languages: Languages = None,
+    from_: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="The first stage to run.")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="The last stage to run.")] = None,
+    shards: Annotated[int, typer.Option(min=1, max=256, help="How many runners share a stage that can be.")] = 1,
+    runner: Annotated[str, typer.Option(help="The label of runners without a GPU.")] = "ubuntu-latest",
+    gpu_runner: Annotated[str, typer.Option(help="The label of runners with a GPU.")] = "gpu",
+    images: Annotated[str, typer.Option(metavar="JSON", help="Name of an image: NAME@DIGEST; for none {}.")] = "{}",
+    trusted_publishers: Annotated[
+        bool, typer.Option("--trusted-publishers", help="Publish without HF_TOKEN, to repos that trust this one.")
+    ] = False,
+    jobs: Annotated[Path | None, typer.Option(help="Write the jobs to this file, as GITHUB_OUTPUT takes them.")] = None,
+) -> None:
+    """Print what a run will do, as Markdown, and write the jobs of each stage."""
+    stages = _between(from_, to)
+    with _started(recipe, set_, limit, languages, reading=True) as run:
+        from pipelines import workflow
+
+        settings = workflow.Settings(shards, runner, gpu_runner, json.loads(images), trusted_publishers)
+        planned = workflow.plan(run, stages, settings)
+        typer.echo(workflow.overview(run, planned))
+        if jobs:
+            with jobs.open("a", encoding="utf-8") as file:
+                file.write(workflow.outputs(planned))
+
+
+@github_app.command("report")
+def github_report_command(
+    recipe: RecipeName,
+    needs: Annotated[str, typer.Option(metavar="JSON", help="GitHub's context of this name: each job's result.")],
+    set_: Overrides = None,
+    limit: Limit = None,
+    languages: Languages = None,
+) -> None:
+    """Print what became of a run, as Markdown: its jobs, the repos on the Hub, the result table."""
+    with _started(recipe, set_, limit, languages, reading=True) as run:
+        from pipelines import workflow
+
+        typer.echo(workflow.report(run, json.loads(needs)))
+
+
 @contextmanager
-def _started(recipe: str, overrides: list[str] | None, limit: int | None, languages: str | None) -> "Iterator[Run]":
+def _started(
+    recipe: str, overrides: list[str] | None, limit: int | None, languages: str | None, reading: bool = False
+) -> "Iterator[Run]":
     from pipelines import hub
     from pipelines.recipes import load
     from pipelines.run import Run
@@ -246,7 +312,7 @@ def _started(recipe: str, overrides: list[str] | None, limit: int | None, langua
 
     chosen = [part.strip() for part in languages.split(",")] if languages else None
     config = load(recipe, overrides or (), limit=limit, languages=chosen)
-    yield Run(config, hub.connect(config.namespace), Screen())
+    yield Run(config, hub.connect(config.namespace, reading), Screen())
 
 
 def _work(run: "Run", stage: str) -> None:

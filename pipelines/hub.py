@@ -84,8 +84,8 @@ class Hub:
 
     @property
     def token(self) -> str:
-        """For a process or a container that has to do what we may do."""
-        return str(self.api.token)
+        """For a process or a container that has to do what we may do; a Trusted Publisher has none to give."""
+        return str(self.api.token or "")
 
     def repo(self, name: str) -> str:
         return name if "/" in name else f"{self.namespace}/{name}"

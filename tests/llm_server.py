@@ -2,7 +2,7 @@
 
 It stands in for the model alone: the HTTP, the JSON and the client are real. `Script.answers` maps a question to what
 the model says; a request that holds none of the questions gets `Script.otherwise`. `Script.faults` are played before
-good answers: each request takes one off the list.
+good answers, or after the first `Script.good` of them: each request takes one off the list.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ class Script:
     otherwise: str = "Ответ: 0"
     score: str = '{"score": 4}'
     faults: list[str] = field(default_factory=list)
+    good: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
     delay: float = 0.0
     asked: threading.Event = field(default_factory=threading.Event)
@@ -91,7 +92,7 @@ def _handler(script: Script, good: Any) -> Any:
         script.asked.set()
         if script.delay:
             await asyncio.sleep(script.delay)
-        if script.faults:
+        if script.faults and len(script.requests) > script.good:
             return _fault(script.faults.pop(0), script, body)
         return JSONResponse(good(script, body))
 

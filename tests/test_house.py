@@ -47,6 +47,7 @@ ISLANDS = {"servers": {"servers"}, "localhub": {"localhub"}}
 PARTS = {
     "daemon": "__main__",
     "upkeep": "__main__",
+    "workflow": "__main__",
     "trainjob": "training",
     "chat_template": "training",
     "frozen_head": "training",

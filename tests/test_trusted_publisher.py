@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pipelines import hub
+from pipelines import hub, launch, recipes
 
 ROOT = Path(__file__).parent.parent
 RUNNER_TOKEN = "given to the job by GitHub"
@@ -190,3 +190,15 @@ def test_each_of_two_repos_is_written_with_a_token_of_its_own(
             publisher.publish(f"local/{name}", kind, "a file", {f"{len(exchange.tokens)}.txt": b"text"})
     assert exchange.refused == []
     assert set(exchange.tokens.values()) == {f"local/{name}", f"datasets/local/{name}"}
+
+
+def test_a_container_of_a_trusted_publisher_gets_no_token_but_what_it_takes_to_get_one(recipe: str) -> None:
+    job = {
+        "HF_OIDC_RESOURCE": "datasets/local/some-prompts",
+        "GITHUB_ACTIONS": "true",
+        "ACTIONS_ID_TOKEN_REQUEST_URL": "https://runner.example/identity",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": RUNNER_TOKEN,
+    }
+    task = launch.specify("prompts", recipes.load(recipe), "", {**job, "HOME": "/somewhere"})
+    assert task.secrets == job
+    assert RUNNER_TOKEN not in repr(task)

@@ -23,6 +23,13 @@ SERVED = ("tgi", "vllm")
 """The kinds of engine that an image can hold; each is also the name of its build stage in the Dockerfiles."""
 HANDED_ON = ("HF_ENDPOINT", "HF_HUB_DISABLE_XET")
 """Variables that mean in the container what they mean here."""
+PUBLISHER = (
+    "HF_OIDC_RESOURCE",
+    "GITHUB_ACTIONS",
+    "ACTIONS_ID_TOKEN_REQUEST_URL",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+)
+"""Variables that GitHub's runner and stage.yml set where a job publishes as a Trusted Publisher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +64,18 @@ def specify(stage: Stage, recipe: Recipe, token: str, environment: Mapping[str, 
     return Task(
         stage=stage,
         recipe=recipe.name,
-        image=_image(stage, bool(started)),
+        image=image_for(stage, bool(started)),
         server=_server(stage, started),
         command=("thinkin", stage),
         environment={**handed_on, "THINKIN_RECIPE": dump(recipe)},
-        secrets={"HF_TOKEN": token, **_keys(engines, environment)},
+        secrets={**_identity(token, environment), **_keys(engines, environment)},
         gpu=stage == "train" or bool(started),
         loopback=any(_is_loopback(address) for address in addresses if address),
     )
 
 
-def _image(stage: Stage, serves: bool) -> Image:
+def image_for(stage: Stage, serves: bool) -> Image:
+    """The image of a stage that starts a server in its container, or of one that does not."""
     if stage == "train":
         return "trainer"
     if stage == "generate":
@@ -87,6 +95,13 @@ def _server(stage: Stage, started: Iterable[str]) -> str | None:
     if len(kinds) > 1:
         raise RecipeError(f"{stage} starts engines of kinds {' and '.join(kinds)}: an image holds one of them")
     return kinds[0] if kinds else None
+
+
+def _identity(token: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """What proves to the Hub who we are: a token, or what a Trusted Publisher gets its own with."""
+    if environment.get("HF_OIDC_RESOURCE"):
+        return {name: environment[name] for name in PUBLISHER if name in environment}
+    return {"HF_TOKEN": token}
 
 
 def _keys(engines: Iterable[Engine], environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,72 @@
+"""Run a workflow of ours on this machine with act, and read what it did.
+
+Jobs run on the host, without containers. Actions of others are replaced by stubs, but for checkout, which act emulates.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+WORKFLOWS = ROOT / ".github/workflows"
+STUBS = Path(__file__).parent / "stubs"
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    code: int
+    events: tuple[dict[str, Any], ...]
+    stderr: str
+
+    def results(self) -> dict[str, str]:
+        """success or failure of each job that ran, by the name that GitHub's page would show."""
+        return {event["job"]: event["jobResult"] for event in self.events if "jobResult" in event}
+
+    def summary(self) -> str:
+        """What the jobs wrote for the page of the run."""
+        return "\n".join(event["content"] for event in self.events if event.get("command") == "summary")
+
+    def log(self) -> str:
+        return "\n".join(str(event.get("msg", "")).rstrip() for event in self.events)
+
+
+def dispatch(
+    workflow: str,
+    inputs: Mapping[str, str],
+    secrets: Mapping[str, str],
+    variables: Mapping[str, str],
+    home: Path,
+) -> Acted:
+    """Press "Run workflow". `home` is the home of the runner, where act's log stays."""
+    command = [str(Path(sys.executable).parent / "act"), "workflow_dispatch", "-W", str(WORKFLOWS / workflow)]
+    command += ["-P", "self-hosted=-self-hosted", "--pull=false", "--json"]
+    for uses in stubbed():
+        command += ["--local-repository", f"{uses}={STUBS / uses.split('@')[0].rpartition('/')[2]}"]
+    command += [part for name, value in inputs.items() for part in ("--input", f"{name}={value}")]
+    command += [part for name, value in variables.items() for part in ("--var", f"{name}={value}")]
+    file = home / "secrets"
+    file.write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
+    command += ["--secret-file", str(file)]
+    # jobs on the host see all that act sees: nothing but what a runner has
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "THINKIN_PYTHON": sys.executable}
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    (home / f"{len(list(home.glob('*.jsonl')))}.jsonl").write_text(ended.stdout + ended.stderr)  # to look at later
+    lines = [line for line in ended.stdout.splitlines() if line.startswith("{")]
+    return Acted(ended.returncode, tuple(json.loads(line) for line in lines), ended.stderr)
+
+
+def stubbed() -> set[str]:
+    """The actions of others that our workflows and actions use, with their versions, and that have a stub here."""
+    found = set[str]()
+    for path in (*WORKFLOWS.glob("*.yml"), *ROOT.glob(".github/actions/*/action.yml")):
+        tree = yaml.safe_load(path.read_text("utf-8"))
+        jobs = [*tree.get("jobs", {}).values(), tree.get("runs", {})]
+        found |= {step["uses"] for job in jobs for step in job.get("steps", ()) if "uses" in step}
+    return {uses for uses in found if (STUBS / uses.split("@")[0].rpartition("/")[2]).is_dir()}

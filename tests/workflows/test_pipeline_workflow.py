@@ -1,0 +1,166 @@
+"""pipeline.yml dispatched for real by act: a tiny recipe, the embedded Hub, and a server with a scripted teacher.
+
+In the first run the teacher breaks down half-way; the second one finds it well again, as after "Re-run failed jobs"; a
+third one begins at evaluate. Training is what test_pipeline.py does for real; here the trained model is only named.
+act ends a run at the first called workflow that fails (nektos/act#1793), where GitHub goes on to the report: what that
+says of a failure is tested in test_plan.py.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import yaml
+from acting import Acted, dispatch
+from llm_server import Script, serving
+
+from pipelines import hub, problems, recipes
+from pipelines.facts import Facts
+from pipelines.records import Candidate
+from pipelines.run import Run
+from pipelines.screen import Screen
+
+FAMILIES = ("change", "giving", "seats", "pages")
+ROWS, SAMPLES, SHARDS = 20, 4, 1
+GOOD = 24
+"""So many answers before the teacher breaks down."""
+TOKEN = "hf_the_test_suite"
+BROKEN = ["401"] * 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    run: Run
+    first: Acted
+    second: Acted
+    third: Acted
+    published: int
+    """Candidates on the Hub after the first run."""
+
+
+def config(url: str) -> dict[str, object]:
+    return {
+        "name": "dispatched",
+        "languages": ["ru"],
+        "engines": {
+            "teacher": {"kind": "openai", "model": "scripted", "url": url},
+            "student": {"kind": "openai", "model": "tiny/dispatched", "url": url},
+        },
+        "prompts": {"sources": [{"kind": "problems", "families": list(FAMILIES), "rows": ROWS}]},
+        "generate": {"engine": "teacher", "samples": SAMPLES},
+        "train": {"student": "tiny/dispatched"},
+        "evaluate": {
+            "engine": "student",
+            "benchmarks": [
+                {"name": "new", "source": {"kind": "problems", "families": ["queue"], "rows": 3, "seed": 9}}
+            ],
+            "ways": [
+                {"name": "base", "model": "base", "instruction": "plain.v1"},
+                {"name": "trained", "model": "trained", "instruction": "plain.v1"},
+            ],
+        },
+    }
+
+
+def scripted() -> Script:
+    script = Script(good=GOOD, faults=list(BROKEN))
+    for problem in islice(problems.problems(FAMILIES, 0), ROWS):
+        thought = f"Сначала прочитаем условие задачи. Потом посчитаем и получим {problem.gold}. Проверим ещё раз."
+        script.answers[problem.texts["ru"]] = f"<think>\n{thought}\n</think>\n\nОтвет: {problem.gold}"
+    return script
+
+
+@pytest.fixture(scope="module")
+def runs(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    script, home = scripted(), tmp_path_factory.mktemp("act")
+    with serving(script) as url:
+        recipe = home / "recipe.yaml"
+        recipe.write_text(yaml.safe_dump(config(url), allow_unicode=True), "utf-8")
+        run = Run(recipes.load(str(recipe)), hub.connect(None), Screen())
+        first = press(recipe, home, hub_server, to="choose")
+        published = len(candidates(run))
+        script.faults.clear()
+        second = press(recipe, home, hub_server, to="choose")
+        publish_models(run)
+        third = press(recipe, home, hub_server, **{"from": "evaluate"})
+        yield Runs(run, first, second, third, published)
+
+
+def publish_models(run: Run) -> None:
+    facts = Facts(stage="train", recipe=run.recipe.name, digest="", complete=True, inputs=())
+    for repo, files in (("tiny/dispatched", {}), (run.model, {"run/train.json": facts.model_dump_json().encode()})):
+        run.hub.create(repo, "model", private=False)
+        run.hub.publish(repo, "model", "a model", {"config.json": b"{}", **files})
+
+
+def press(recipe: Path, home: Path, endpoint: str, **changed: str) -> Acted:
+    inputs = {
+        "recipe": str(recipe),
+        "from": "prompts",
+        "to": "evaluate",
+        "shards": str(SHARDS),
+        "runner": "self-hosted",
+        "gpu-runner": "self-hosted",
+        **changed,
+    }
+    variables = {"HF_ENDPOINT": endpoint, "THINKIN_IMAGES": "none"}
+    return dispatch("pipeline.yml", inputs, {"HF_TOKEN": TOKEN}, variables, home)
+
+
+def candidates(run: Run) -> list[Candidate]:
+    snapshot = run.hub.snapshot(run.candidates, "dataset", "generate")
+    return list(run.hub.rows(snapshot, Candidate)) if snapshot else []
+
+
+def test_the_plan_stands_in_the_summary_before_anything_is_asked(runs: Runs) -> None:
+    plan = runs.first.summary()
+    assert "## Plan of dispatched" in plan
+    assert f"| generate | {SHARDS} | `self-hosted` |" in plan
+    assert f"[{runs.run.candidates}]({runs.run.hub.address(runs.run.candidates, 'dataset')})" in plan
+
+
+def test_the_outputs_of_the_plan_feed_a_matrix_over_the_shards(runs: Runs) -> None:
+    ran = [name for name in runs.second.results() if "generate" in name]
+    assert len(ran) == SHARDS
+
+
+def test_a_stage_that_fails_stops_what_comes_after_it(runs: Runs) -> None:
+    assert runs.first.code != 0
+    assert {name.split("/")[0]: result for name, result in runs.first.results().items()} == {
+        "pipeline": "success", "prompts": "success", "generate": "failure",
+    }  # fmt: skip
+
+
+def test_a_run_again_makes_only_what_is_missing(runs: Runs) -> None:
+    assert runs.second.code == 0
+    assert 0 < runs.published < ROWS * SAMPLES
+    rows = candidates(runs.run)
+    assert len(rows) == len({row.id for row in rows}) == ROWS * SAMPLES
+
+
+def test_the_result_table_and_links_stand_in_the_summary_at_the_end(runs: Runs) -> None:
+    report = runs.third.summary().partition("## What became of")[2]
+    assert f"| evaluate | success | [{runs.run.results}]({runs.run.hub.address(runs.run.results, 'dataset')})" in report
+    assert "| trained |" in report
+
+
+def test_a_run_from_a_later_stage_on_skips_the_earlier_ones(runs: Runs) -> None:
+    assert runs.third.code == 0
+    assert {name.split("/")[0] for name in runs.third.results()} == {"pipeline", "evaluate"}
+
+
+def test_a_dry_run_shows_the_plan_and_starts_nothing(runs: Runs, hub_server: str, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(config("http://127.0.0.1:9/v1")), "utf-8")
+    acted = press(recipe, tmp_path, hub_server, **{"dry-run": "true"})
+    assert acted.code == 0
+    assert list(acted.results()) == ["pipeline/plan"]
+    assert "## Plan of dispatched" in acted.summary()
+
+
+def test_no_secret_is_shown(runs: Runs) -> None:
+    for acted in (runs.first, runs.second, runs.third):
+        assert TOKEN not in acted.log()
+        assert TOKEN not in acted.summary()

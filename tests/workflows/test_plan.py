@@ -1,0 +1,114 @@
+"""What the first and the last job of pipeline.yml compute: the jobs of each stage, and what became of them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from pipelines import hub, recipes, workflow
+from pipelines.errors import RecipeError
+from pipelines.hub import Hub
+from pipelines.recipe import STAGES
+from pipelines.run import Run
+from pipelines.screen import Screen
+
+DIGEST = "sha256:" + "0123456789ab" * 5 + "0123"
+NAMES = (
+    "judge",
+    "trainer",
+    *(f"{image}-{server}" for image in ("generator", "evaluator") for server in ("tgi", "vllm")),
+)
+IMAGES = {name: f"ghcr.io/some/fork/{name}@{DIGEST}" for name in NAMES}
+
+
+@pytest.fixture
+def connected(hub_server: str) -> Hub:
+    return hub.connect("acme", reading=True)
+
+
+def settings(**changed: Any) -> workflow.Settings:
+    fields: dict[str, Any] = {"shards": 1, "cpu_runner": "small", "gpu_runner": "large", "images": IMAGES}
+    return workflow.Settings(**{**fields, "trusted_publishers": False, **changed})
+
+
+def planned(hub: Hub, recipe: str = "russian", **changed: Any) -> workflow.Jobs:
+    return workflow.plan(Run(recipes.load(recipe), hub, Screen()), STAGES, settings(**changed))
+
+
+def test_a_stage_that_trains_or_starts_a_server_gets_a_gpu_and_its_guard(connected: Hub) -> None:
+    jobs = planned(connected, "lightblue")
+    where = {stage: (these[0].runner, these[0].environment) for stage, these in jobs.items()}
+    small, large = ("small", "cpu"), ("large", "gpu")
+    assert where == {
+        "prompts": small, "generate": large, "judge": small, "choose": small, "train": large, "evaluate": large,
+    }  # fmt: skip
+
+
+def test_each_stage_runs_in_the_image_that_holds_its_server(connected: Hub) -> None:
+    images = {stage: these[0].image for stage, these in planned(connected, "russian").items()}
+    assert images == {
+        "prompts": IMAGES["evaluator-vllm"],  # which translates with a server of its own
+        "generate": IMAGES["generator-vllm"],
+        "judge": IMAGES["evaluator-vllm"],
+        "choose": IMAGES["judge"],
+        "train": IMAGES["trainer"],
+        "evaluate": IMAGES["evaluator-vllm"],
+    }
+    assert planned(connected, "lightblue")["generate"][0].image == IMAGES["generator-tgi"]
+
+
+def test_a_recipe_that_no_image_can_run_is_refused_but_for_the_runners_own_python(connected: Hub) -> None:
+    with pytest.raises(RecipeError, match="which no image holds"):
+        planned(connected, "demo")
+    jobs = planned(connected, "demo", images={})
+    assert {job.image for these in jobs.values() for job in these} == {"none"}
+    extras = {stage: these[0].extra for stage, these in jobs.items()}
+    assert extras == {
+        "prompts": "judge", "generate": "generator", "judge": "judge", "choose": "judge", "train": "trainer",
+        "evaluate": "evaluator",
+    }  # fmt: skip
+
+
+def test_the_shards_of_a_stage_are_distinct_and_only_some_stages_have_any(connected: Hub) -> None:
+    jobs = planned(connected, shards=3)
+    assert {stage: [job.shard for job in these] for stage, these in jobs.items() if len(these) > 1} == {
+        stage: ["1/3", "2/3", "3/3"] for stage in ("generate", "judge", "evaluate")
+    }
+    assert {job.shard for stage in ("prompts", "choose", "train") for job in jobs[stage]} == {""}
+
+
+def test_what_a_job_publishes_as_is_the_very_repo_that_it_writes(connected: Hub) -> None:
+    jobs = planned(connected, trusted_publishers=True)
+    assert jobs["choose"][0].publisher == "datasets/acme/r1-russian"
+    assert jobs["train"][0].publisher == "acme/r1-russian-DeepSeek-R1-Distill-Qwen-7B"
+    assert {job.publisher for these in planned(connected).values() for job in these} == {""}
+
+
+def test_the_outputs_are_lines_of_json_for_a_matrix(connected: Hub) -> None:
+    lines = dict(line.split("=", 1) for line in workflow.outputs(planned(connected, shards=2)).splitlines())
+    assert list(lines) == list(STAGES)
+    assert [job["shard"] for job in json.loads(lines["judge"])] == ["1/2", "2/2"]
+
+
+def test_the_overview_names_the_digest_the_guard_and_the_repo_of_each_stage(connected: Hub) -> None:
+    run = Run(recipes.load("lightblue", limit=5), connected, Screen())
+    text = workflow.overview(run, workflow.plan(run, STAGES, settings(shards=2)))
+    assert "| generate | 2 | `large` | `generator-tgi@0123456789ab` |" in text
+    assert f"({connected.api.endpoint}/datasets/acme/r1-multilingual-candidates)" in text
+    assert "guards generate, train, evaluate" in text
+    assert "at most 5" in text
+
+
+def test_the_report_of_a_run_that_failed_says_what_to_press(connected: Hub, name: str) -> None:
+    run = Run(recipes.load("russian", [f"name={name}"]), connected, Screen())
+    results = {
+        "plan": "success",
+        "prompts": "success",
+        "generate": "failure",
+        "judge": "skipped",
+        "evaluate": "skipped",
+    }
+    text = workflow.report(run, {job: {"result": result} for job, result in results.items()})
+    assert "| generate | failure | nothing yet |" in text
+    assert "Re-run failed jobs" in text
+    assert "## Results" not in text
