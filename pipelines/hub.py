@@ -10,13 +10,16 @@ The only file that talks to the Hub. Where the rows of a data-set repo lie:
 """
 
 import os
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import httpx2
+import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import (
     CommitOperationAdd,
@@ -25,7 +28,9 @@ from huggingface_hub import (
     constants,
     get_token,
     hf_hub_download,
+    hf_hub_url,
     snapshot_download,
+    try_to_load_from_cache,
 )
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -36,11 +41,13 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import build_hf_headers, parse_ratelimit_headers
 
-from pipelines.errors import PublishConflict, StageError, Unavailable
+from pipelines.errors import HubAway, PublishConflict, StageError, Unavailable
 from pipelines.facts import Facts, Input
-from pipelines.parquet import from_table, to_bytes
+from pipelines.parquet import read_rows, to_bytes
 from pipelines.records import Row, digest
+from pipelines.remote import Remote
 
 Kind = Literal["dataset", "model"]
 R = TypeVar("R", bound=Row)
@@ -48,6 +55,9 @@ R = TypeVar("R", bound=Row)
 COMMIT_ATTEMPTS = 6
 PUBLISHER = "HF_OIDC_RESOURCE"
 """The variable that names the repo whose Trusted Publisher we are, in a job on GitHub."""
+LONGEST_WAIT = 900.0
+"""Seconds that are waited where the Hub asks for it."""
+READERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,18 +168,17 @@ class Hub:
     ) -> Iterator[R]:
         """The rows of a folder, file by file in the order of their names, each validated."""
         for part in snapshot.parts(folder, languages):
-            path = self.file(snapshot.repo, snapshot.kind, snapshot.revision, part)
-            with pq.ParquetFile(path) as file:
-                for group in range(file.num_row_groups):
-                    yield from from_table(record, file.read_row_group(group))
+            yield from self.part_rows(snapshot, part, record)
 
-    def ids(self, snapshot: Snapshot, folder: str) -> dict[str, set[str]]:
-        """The ids in each part of a folder: only that column is read."""
-        found: dict[str, set[str]] = {}
-        for part in snapshot.parts(folder):
-            path = self.file(snapshot.repo, snapshot.kind, snapshot.revision, part)
-            found[part] = set(pq.read_table(path, columns=["id"])["id"].to_pylist())
-        return found
+    def part_rows(self, snapshot: Snapshot, part: str, record: type[R]) -> Iterator[R]:
+        return read_rows(self.file(snapshot.repo, snapshot.kind, snapshot.revision, part), record)
+
+    def columns(self, snapshot: Snapshot, parts: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+        """Of each part some columns alone, of which only the bytes are fetched; a column that is not there is left
+        out."""
+        with ThreadPoolExecutor(READERS) as readers:
+            tables = readers.map(lambda part: self._columns(snapshot, part, names), parts)
+            yield from zip(parts, tables, strict=True)
 
     def create(self, repo: str, kind: Kind, private: bool) -> None:
         if os.environ.get(PUBLISHER):
@@ -189,9 +198,10 @@ class Hub:
 
         The commit goes on top of `parent`, and if the branch has moved since, PublishConflict is raised and nothing
         is written. The client does not retry a commit, and a broken connection does not tell whether it went
-        through: so the branch is looked at before the commit is tried again.
+        through: so the branch is searched for the commit's own mark before it is tried again. HubAway says that it
+        did not go through after all.
         """
-        gone, failure = tuple(delete), ""
+        gone, failure, mark = tuple(delete), "", f"attempt {secrets.token_hex(8)}"
         for attempt in range(COMMIT_ATTEMPTS):
             operations = [  # made anew: the client takes none that was in a commit before
                 *(CommitOperationDelete(path) for path in gone),
@@ -202,6 +212,7 @@ class Hub:
                     repo,
                     operations,
                     commit_message=message,
+                    commit_description=mark,
                     repo_type=kind,
                     parent_commit=parent,
                     token=self._token(repo, kind),
@@ -209,18 +220,19 @@ class Hub:
             except HfHubHTTPError as error:
                 status = error.response.status_code
                 if status in (409, 412):
-                    if attempt and (landed := self._landed(repo, kind, message, parent)):
+                    if attempt and (landed := self._landed(repo, kind, mark)):
                         return landed
                     raise PublishConflict(f"{repo} changed while it was being written: run the stage again") from None
                 if status < 500 and status != 429:
                     raise StageError(f"{repo}: the Hub refused the commit: {_reason(error)}") from None
                 failure = _reason(error)
+                wait = _asked_to_wait(error.response)
             except httpx2.TransportError as error:
-                failure = f"{type(error).__name__}: {error}"
-            if landed := self._landed(repo, kind, message, parent):
+                failure, wait = f"{type(error).__name__}: {error}", 0.0
+            if landed := self._landed(repo, kind, mark):
                 return landed
-            time.sleep(min(60, 2**attempt))
-        raise StageError(f"{repo}: the commit failed {COMMIT_ATTEMPTS} times, last with {failure}: run the stage again")
+            time.sleep(max(wait, min(60, 2**attempt)))
+        raise HubAway(f"{repo}: the commit failed {COMMIT_ATTEMPTS} times, last with {failure}: run the stage again")
 
     def _token(self, repo: str, kind: Kind) -> str | bool | None:
         """A Trusted Publisher gets its token for one repo, and *evaluate* writes two: so for the one to be written."""
@@ -229,14 +241,24 @@ class Hub:
             return get_token()
         return self.api.token
 
-    def _landed(self, repo: str, kind: Kind, message: str, parent: str | None) -> str | None:
-        """The commit with our message directly on `parent`, when there is one after all."""
+    def _landed(self, repo: str, kind: Kind, mark: str) -> str | None:
+        """The commit with our mark, when there is one after all, even under commits of others."""
         try:
-            newest = self.api.list_repo_commits(repo, repo_type=kind)[:2]
+            commits = self.api.list_repo_commits(repo, repo_type=kind)
         except (HfHubHTTPError, httpx2.TransportError):
             return None
-        ours = len(newest) == 2 and newest[0].title == message.splitlines()[0] and newest[1].commit_id == parent
-        return newest[0].commit_id if ours else None
+        return next((commit.commit_id for commit in commits if mark in commit.message), None)
+
+    def _columns(self, snapshot: Snapshot, part: str, names: Sequence[str]) -> pa.Table:
+        place = snapshot.repo, part
+        cached = try_to_load_from_cache(*place, repo_type=snapshot.kind, revision=snapshot.revision)
+        if isinstance(cached, str):
+            file: Any = cached
+        else:
+            url = hf_hub_url(*place, repo_type=snapshot.kind, revision=snapshot.revision, endpoint=self.api.endpoint)
+            file = pa.PythonFile(Remote(url, build_hf_headers(token=self.api.token)), "r")
+        with pq.ParquetFile(file) as parquet:
+            return parquet.read([name for name in names if name in parquet.schema_arrow.names])
 
     def _info(self, repo: str, kind: Kind, revision: str | None) -> Any:
         try:
@@ -293,8 +315,13 @@ def _publisher(endpoint: str, namespace: str | None) -> Hub:
 
 
 def part(folder: str, record: type[Row], rows: Sequence[Row], language: str) -> tuple[str, bytes]:
-    """The path and the bytes of a parquet file; named after its ids, so that no two writers share a name."""
-    return f"{folder}/{language}/{digest([row.id for row in rows])}.parquet", to_bytes(record, rows)
+    """The path and the bytes of a parquet file; named after its ids: no two writers share a name, and the same rows
+    are the same file."""
+    return part_path(folder, language, [row.id for row in rows]), to_bytes(record, rows)
+
+
+def part_path(folder: str, language: str, names: Sequence[str]) -> str:
+    return f"{folder}/{language}/{digest(names)}.parquet"
 
 
 def _unreachable(endpoint: str, error: BaseException) -> StageError:
@@ -303,3 +330,10 @@ def _unreachable(endpoint: str, error: BaseException) -> StageError:
 
 def _reason(error: HfHubHTTPError) -> str:
     return f"{error.response.status_code} {error.server_message or ''}".strip()
+
+
+def _asked_to_wait(answer: httpx2.Response) -> float:
+    """Seconds, as the headers of a busy Hub say; 0 where they say nothing."""
+    limit, after = parse_ratelimit_headers(answer.headers), answer.headers.get("retry-after", "")
+    told = limit.reset_in_seconds + 1 if limit and limit.remaining == 0 else int(after) if after.isdecimal() else 0
+    return min(LONGEST_WAIT, float(told))

@@ -29,6 +29,7 @@ import yaml
 from pipelines.errors import RecipeError, StageError
 from pipelines.hub import Hub
 from pipelines.recipe import GgufImport
+from pipelines.run import cache
 from pipelines.screen import Bar, Screen
 
 LARGEST = 8 << 30
@@ -65,8 +66,7 @@ def ensure(hub: Hub, imports: Sequence[GgufImport], screen: Screen) -> None:
 
 
 def _cache() -> Path:
-    folder = os.environ.get("THINKIN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "thinkin")
-    path = Path(folder).expanduser() / "wheels"
+    path = cache("wheels")
     path.mkdir(parents=True, exist_ok=True)
     return path.resolve()
 

@@ -3,6 +3,7 @@
 import io
 import types
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import pyarrow as pa
@@ -25,6 +26,13 @@ def arrow_schema(record: type[Record]) -> pa.Schema:
 
 def to_table(record: type[Record], rows: Iterable[Record]) -> pa.Table:
     return pa.Table.from_pylist([row.model_dump() for row in rows], schema=arrow_schema(record))
+
+
+def read_rows(path: str | Path, record: type[R]) -> Iterator[R]:
+    """The rows of a file, a row group at a time."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield from from_table(record, file.read_row_group(group))
 
 
 def from_table(record: type[R], table: pa.Table) -> Iterator[R]:

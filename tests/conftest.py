@@ -26,6 +26,7 @@ os.environ |= {
     "HF_ENDPOINT": f"http://127.0.0.1:{PORT}",
     "HF_TOKEN": TOKEN,
     "HF_HOME": str(Path(_home.name) / "hf"),
+    "THINKIN_CACHE": str(Path(_home.name) / "cache"),
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",

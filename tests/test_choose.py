@@ -8,7 +8,7 @@ from pipelines import chains
 from pipelines.contamination import Index
 from pipelines.recipe import Choose
 from pipelines.records import Judged, Prompt, Score
-from pipelines.stages.choose import conversation, funnel, verdicts
+from pipelines.stages.choose import Places, conversation, funnel
 
 NOTHING = Index([])
 
@@ -47,6 +47,11 @@ def judged(
         "scores": tuple(Score(judge=one, value=found, model="m", instruction="") for one, found in by_judge),
     }  # fmt: skip
     return Judged(**values | changed)
+
+
+def verdicts(rows: list[Judged], config: Choose, held: Index) -> dict[str, str | None]:
+    places = Places(rows, config, held)
+    return {row.id: places.reason(row) for row in rows}
 
 
 def chosen(rows: list[Judged], **config: Any) -> list[str]:
@@ -103,7 +108,8 @@ def test_as_many_are_taken_per_prompt_as_the_recipe_says() -> None:
 
 def test_the_choice_does_not_depend_on_the_order_of_the_rows() -> None:
     rows = [judged(name) for name in "dbca"]
-    assert chosen(rows) == chosen(rows[::-1]) == ["a"]
+    (winner,) = chosen(rows)
+    assert chosen(rows[::-1]) == chosen(sorted(rows, key=lambda row: row.id)) == [winner]
 
 
 def test_what_a_check_stopped_is_refused_with_its_reason() -> None:
@@ -175,13 +181,8 @@ def test_no_other_candidate_takes_the_place_of_one_that_is_held_out() -> None:
 
 
 def test_the_funnel_ends_with_what_was_chosen() -> None:
-    rows = [
-        conversation(judged("a"), None),
-        conversation(judged("b"), "held out: 100% of x"),
-        conversation(judged("c"), None),
-    ]
     passed = {"ru": {"generated": 9, "answer": 5}, "uk": {"generated": 1, "answer": 0}}
-    assert funnel(rows, passed) == {
+    assert funnel(passed, {"ru": 1}, {"ru": 2}) == {
         "ru": {"generated": 9, "answer": 5, "no benchmark item": 4, "chosen": 2},
         "uk": {"generated": 1, "answer": 0, "no benchmark item": 0, "chosen": 0},
     }

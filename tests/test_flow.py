@@ -12,7 +12,7 @@ from rich.console import Console
 from rows import prompt
 
 from pipelines import flow, hub
-from pipelines.errors import PublishConflict, SampleError, StageError
+from pipelines.errors import SampleError, StageError
 from pipelines.facts import Facts
 from pipelines.flow import Item, Output, Placed, each
 from pipelines.recipe import Recipe
@@ -75,15 +75,15 @@ def counts(rows: Iterable[Prompt]) -> Mapping[str, Mapping[str, int]]:
 
 
 def opened(run: Run) -> Output[Prompt]:
-    return Output(run, "prompts", run.prompts, Prompt, [])
+    return Output(run, "prompts", run.prompts, Prompt, [], counts)
 
 
 def work(run: Run, numbers: Iterable[int], step: Step = good, parallel: int = 2) -> tuple[list[int], Facts]:
     """A whole stage: what it had to do, and the facts it left."""
-    output = opened(run)
-    pending = output.open(items(numbers))
-    asyncio.run(each(pending, step, parallel, output))
-    return [item.value for item in pending], output.finish(counts)
+    with opened(run) as output:
+        pending = list(output.open(items(numbers)))
+        asyncio.run(each(pending, step, parallel, output))
+        return [item.value for item in pending], output.finish()
 
 
 def published(run: Run, folder: str = "data") -> list[str]:
@@ -205,10 +205,10 @@ def test_a_run_for_one_language_leaves_the_others_alone(start: Callable[..., Run
 def test_restarting_replaces_every_row(start: Callable[..., Run]) -> None:
     work(start(), range(4))
     run = start(source_rows=7)
-    output = opened(run)
-    output.restart()
-    output.add(Placed(prompt(1), "ru"))
-    output.finish(counts)
+    with opened(run) as output:
+        output.restart()
+        output.add(Placed(prompt(1), "ru"))
+        output.finish_whole({"ru": {"sampled": 1}}, {})
     assert published(run) == ids([1])
 
 
@@ -258,12 +258,12 @@ def test_a_first_run_in_which_everything_fails_is_one_line(start: Callable[..., 
 
 
 def test_failures_of_one_part_of_a_stage_do_not_end_the_next(start: Callable[..., Run]) -> None:
-    output = opened(start())
     first, second = items(range(4)), items([9])
-    output.open([*first, *second])
-    asyncio.run(each(first, failing(0, 1), 1, output))
-    asyncio.run(each(second, good, 1, output))
-    assert output.finish(counts).failures == 2
+    with opened(start()) as output:
+        assert list(output.open([*first, *second])) == [*first, *second]
+        asyncio.run(each(first, failing(0, 1), 1, output))
+        asyncio.run(each(second, good, 1, output))
+        assert output.finish().failures == 2
 
 
 @pytest.mark.parametrize("parallel", [1, 8])
@@ -307,10 +307,10 @@ def test_a_checkpoint_is_published_when_it_is_late(start: Callable[..., Run]) ->
 
 def test_a_checkpoint_does_not_pass_for_a_finished_stage(start: Callable[..., Run]) -> None:
     run = start()
-    output = opened(run)
-    output.open(items(range(3)))
-    output.add(Placed(prompt(0), "ru"))
-    output.checkpoint()
+    with opened(run) as output:
+        output.open(items(range(3)))
+        output.add(Placed(prompt(0), "ru"))
+        output.checkpoint()
     assert not told(run).complete
     assert not opened(start()).up_to_date()
     with pytest.raises(StageError, match="not finished: run prompts again"):
@@ -322,14 +322,13 @@ def test_rows_made_while_a_checkpoint_is_being_published_are_kept(
 ) -> None:
     run = start(checkpoints={"rows": 1})
     output = opened(run)
-    pending = output.open(items(range(2)))
     publishing, publish = threading.Event(), hub.Hub.publish
 
     def slow(self: hub.Hub, *args: Any, **kwargs: Any) -> str:
         if not publishing.is_set():
             publishing.set()
             deadline = time.monotonic() + 10
-            while all(placed.row.id != identity(1) for placed in output.rows) and time.monotonic() < deadline:
+            while output.journal.waiting < 2 and time.monotonic() < deadline:
                 time.sleep(0.005)
         return publish(self, *args, **kwargs)
 
@@ -339,8 +338,9 @@ def test_rows_made_while_a_checkpoint_is_being_published_are_kept(
         return await good(number)
 
     monkeypatch.setattr(hub.Hub, "publish", slow)
-    asyncio.run(each(pending, step, 2, output))
-    output.finish(counts)
+    with output:
+        asyncio.run(each(output.open(items(range(2))), step, 2, output))
+        output.finish()
     assert published(run) == ids(range(2))
 
 
@@ -359,14 +359,12 @@ def interrupted(run: Run, numbers: Iterable[int], at: int, parallel: int = 1) ->
                 await asyncio.Event().wait()
             return await good(number)
 
-        task = asyncio.create_task(each(pending, step, parallel, output))
+        task = asyncio.create_task(each(output.open(items(numbers)), step, parallel, output))
         await begun.wait()
         task.cancel()
         await task
 
-    output = opened(run)
-    pending = output.open(items(numbers))
-    with pytest.raises(asyncio.CancelledError):
+    with opened(run) as output, pytest.raises(asyncio.CancelledError):
         asyncio.run(main())
 
 
@@ -384,7 +382,6 @@ def test_an_interruption_during_a_checkpoint_neither_loses_nor_repeats_it(
 ) -> None:
     run = start(checkpoints={"rows": 1})
     output = opened(run)
-    pending = output.open(items(range(3)))
     publishing, cancelled, publish = threading.Event(), threading.Event(), hub.Hub.publish
     calls = list[str]()
 
@@ -396,14 +393,14 @@ def test_an_interruption_during_a_checkpoint_neither_loses_nor_repeats_it(
         return publish(self, *args, **kwargs)
 
     async def main() -> None:
-        task = asyncio.create_task(each(pending, good, 1, output))
+        task = asyncio.create_task(each(output.open(items(range(3))), good, 1, output))
         await asyncio.to_thread(publishing.wait, 10)
         task.cancel()
         asyncio.get_running_loop().call_soon(cancelled.set)
         await task
 
     monkeypatch.setattr(hub.Hub, "publish", slow)
-    with pytest.raises(asyncio.CancelledError):
+    with output, pytest.raises(asyncio.CancelledError):
         asyncio.run(main())
     assert calls == ["publish"]
     assert published(run) == ids([0])
@@ -419,18 +416,6 @@ def test_an_unexpected_error_keeps_what_was_made_and_is_raised_as_it_is(start: C
     with pytest.raises(ZeroDivisionError, match="a bug"):
         work(run, range(5), step, parallel=1)
     assert published(run) == ids(range(3))
-
-
-def test_two_writers_of_one_repo_conflict_and_neither_loses_rows(start: Callable[..., Run]) -> None:
-    first, second = opened(start()), opened(start())
-    first.open(items([1]))
-    second.open(items([2]))
-    first.add(Placed(prompt(1), "ru"))
-    first.finish(counts)
-    second.add(Placed(prompt(2), "ru"))
-    with pytest.raises(PublishConflict, match="run the stage again"):
-        second.finish(counts)
-    assert published(start()) == ids([1])
 
 
 def test_no_more_than_the_parallel_number_is_asked_for_at_a_time(start: Callable[..., Run]) -> None:

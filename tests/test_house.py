@@ -36,7 +36,7 @@ ROWS = (
     ("engines", "llm"),
     ("imports",),
     ("run", "screen"),
-    ("hub", "parquet"),
+    ("hub", "parquet", "ids"),
     ("chains", "language", "answers", "problems", "lexicon", "estimates", "contamination"),
     ("recipes", "recipe", "benchmarks", "instructions", "records", "facts", "errors"),
 )
@@ -49,6 +49,7 @@ PARTS = {
     "upkeep": "__main__",
     "workflow": "__main__",
     "trainjob": "training",
+    "remote": "hub",
     "chat_template": "training",
     "frozen_head": "training",
 }

@@ -79,7 +79,8 @@ def test_rows_come_back_as_they_were_published(hub: Hub, repo: str) -> None:
     snapshot = hub.snapshot(repo, "dataset")
     assert snapshot
     assert list(hub.rows(snapshot, Prompt)) == rows
-    assert hub.ids(snapshot, "data") == {path: {row.id for row in rows}}
+    ((found, table),) = hub.columns(snapshot, [path], ["id", "no-such-column"])
+    assert (found, table.to_pydict()) == (path, {"id": [row.id for row in rows]})
 
 
 def test_only_the_languages_asked_for_are_read(hub: Hub, repo: str) -> None:

@@ -3,14 +3,20 @@
 The best candidates of each prompt by the recipe's rule. All others are kept in config `rejected`, each with the reason.
 """
 
+from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import chain
 
+import numpy as np
+
 from pipelines import chains, held_out
-from pipelines.contamination import Hit, Index
+from pipelines.contamination import Index
+from pipelines.facts import Counts
 from pipelines.flow import Output, Placed
 from pipelines.hub import Snapshot
+from pipelines.ids import IdSet, key
 from pipelines.recipe import Choose
 from pipelines.records import Conversation, Judged, Message
 from pipelines.run import Run
@@ -21,19 +27,21 @@ CONTAMINATED = "held out"
 
 def run(run: Run) -> None:
     source = run.hub.need(run.judged, "dataset", "judge")
-    output = Output(run, "choose", run.chosen, Conversation, [source.input])
-    if output.up_to_date():
-        return
-    output.restart()
-    held = held_out.load(run)
-    reasons = verdicts(_judged(run, source), run.recipe.choose, held.index(run))
-    for row in _judged(run, source):
-        reason = reasons[row.id]
-        output.add(Placed(conversation(row, reason), row.prompt.language, "rejected" if reason else "data"))
-    passed = source.facts.counts if source.facts else {}
-    compared = list(dict.fromkeys(asked.benchmark.name for asked in held.items))
-    details = {"compared": compared, "not_compared": [str(one) for one in held.skipped]}
-    output.finish(lambda rows: funnel(rows, passed), details)
+    with Output(run, "choose", run.chosen, Conversation, [source.input], lambda _: {}) as output:
+        if output.up_to_date():
+            return
+        output.restart()
+        held = held_out.load(run)
+        places = Places(_judged(run, source), run.recipe.choose, held.index(run))
+        chosen, contaminated = Counter[str](), Counter[str]()
+        for row in _judged(run, source):
+            reason = places.reason(row)
+            output.add(Placed(conversation(row, reason), row.prompt.language, "rejected" if reason else "data"))
+            chosen[row.prompt.language] += reason is None
+            contaminated[row.prompt.language] += bool(reason and reason.startswith(CONTAMINATED))
+        compared = list(dict.fromkeys(asked.benchmark.name for asked in held.items))
+        details = {"compared": compared, "not_compared": [str(one) for one in held.skipped]}
+        output.finish_whole(funnel(source.facts.counts if source.facts else {}, contaminated, chosen), details)
 
 
 def _judged(run: Run, source: Snapshot) -> Iterable[Judged]:
@@ -42,26 +50,44 @@ def _judged(run: Run, source: Snapshot) -> Iterable[Judged]:
     return chain.from_iterable(run.hub.rows(source, Judged, folder, languages) for folder in folders)
 
 
-def verdicts(rows: Iterable[Judged], config: Choose, held: Index) -> dict[str, str | None]:
-    """Per candidate why it is not chosen, or None where it is. What an evaluation will ask is not trained on."""
-    reasons: dict[str, str | None] = {}
-    ranked: dict[str, list[tuple[tuple[float, ...], str]]] = {}
-    hits: dict[str, Hit | None] = {}
-    for row in rows:
-        if row.prompt.id not in hits:
-            hits[row.prompt.id] = held.find(row.prompt.text, row.prompt.source_text)
+class Places:
+    """The place of each candidate among those of its prompt that can be chosen, in a few bytes each."""
+
+    def __init__(self, rows: Iterable[Judged], config: Choose, held: Index) -> None:
+        """What an evaluation will ask, as `held` finds it, is not trained on."""
+        self.config, self._hits, looked_for = config, dict[int, str](), IdSet()
+        prompts, names, ranks = array("Q"), array("Q"), array("d")
+        for row in rows:
+            prompt = key(row.prompt.id)
+            if looked_for.add(prompt) and (hit := held.find(row.prompt.text, row.prompt.source_text)):
+                self._hits[prompt] = f"{CONTAMINATED}: {hit.share:.0%} of {hit.name}"
+            if self._refusal(row) is None:
+                prompts.append(prompt)
+                names.append(key(row.id))
+                ranks.extend(rank(row, config))
+        columns = np.array(ranks).reshape(len(names), len(config.rank))
+        order = np.lexsort((names, *columns.T[::-1], prompts))
+        prompt, name = np.array(prompts, np.uint64)[order], np.array(names, np.uint64)[order]
+        place = np.arange(len(order)) - np.searchsorted(prompt, prompt) + 1
+        by_name = np.argsort(name)
+        self._names, self._places = array("Q", name[by_name].tobytes()), array("q", place[by_name].tobytes())
+
+    def reason(self, row: Judged) -> str | None:
+        """Why it is not chosen, or None where it is."""
+        if found := self._refusal(row):
+            return found
+        place = self._places[bisect_left(self._names, key(row.id))]
+        return None if place <= self.config.per_prompt else f"place {place} among the prompt's candidates"
+
+    def _refusal(self, row: Judged) -> str | None:
+        """Why it cannot be chosen, whatever the others are like."""
         if row.stopped:
-            reasons[row.id] = f"{row.stopped}: {row.reason}"
-        elif hit := hits[row.prompt.id]:
-            reasons[row.id] = f"{CONTAMINATED}: {hit.share:.0%} of {hit.name}"
-        elif row.outcome != "right" and not config.unverified:
-            reasons[row.id] = "the answer could not be verified"
-        else:
-            ranked.setdefault(row.prompt.id, []).append((rank(row, config), row.id))
-    for candidates in ranked.values():
-        for place, (_, name) in enumerate(sorted(candidates), start=1):
-            reasons[name] = None if place <= config.per_prompt else f"place {place} among the prompt's candidates"
-    return reasons
+            return f"{row.stopped}: {row.reason}"
+        if hit := self._hits.get(key(row.prompt.id)):
+            return hit
+        if row.outcome != "right" and not self.config.unverified:
+            return "the answer could not be verified"
+        return None
 
 
 def rank(row: Judged, config: Choose) -> tuple[float, ...]:
@@ -95,17 +121,13 @@ def conversation(row: Judged, reason: str | None) -> Conversation:
     )
 
 
-def funnel(rows: Iterable[Conversation], passed: Mapping[str, Mapping[str, int]]) -> Mapping[str, Mapping[str, int]]:
+def funnel(passed: Counts, contaminated: Mapping[str, int], chosen: Mapping[str, int]) -> Counts:
     """The judges' funnel, how many of the rest are no benchmark items, and how many were chosen in the end."""
-    chosen, held = Counter[str](), Counter[str]()
-    for row in rows:
-        chosen[row.language] += row.reason is None
-        held[row.language] += bool(row.reason and row.reason.startswith(CONTAMINATED))
     return {
         language: {
             **counts,
-            "no benchmark item": min(counts.values(), default=0) - held[language],
-            "chosen": chosen[language],
+            "no benchmark item": min(counts.values(), default=0) - contaminated.get(language, 0),
+            "chosen": chosen.get(language, 0),
         }
         for language, counts in passed.items()
     }

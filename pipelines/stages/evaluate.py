@@ -43,27 +43,37 @@ def run(run: Run) -> None:
     models = engines_of(run, trained)
     chosen = run.hub.need(run.chosen, "dataset", "choose")
     asked = [Input(repo=engine.model, kind="model", revision=engine.revision or "") for engine in models.values()]
-    output = Output(run, "evaluate", run.results, Result, [*asked, chosen.input, *held_out.inputs(run)])
-    if output.up_to_date():
-        cells = cells_of(run, output.all_rows())
-        tables.render(measures.summarise(cells), differences(run, cells), run.screen.console)
-        return
-    held = held_out.load(run)
-    clean, overlaps = unseen(held.items, seen_in_training(run, held, chosen))
-    if not clean:
-        raise StageError("no benchmark item is left to ask: see the lines above, and evaluate.benchmarks")
-    wanted = questions(run.recipe, models, clean)
-    pending = output.open([Item(question.id, question.tongue, question) for question in wanted])
-    asyncio.run(_fill(run, output, pending, models))
-    cells = cells_of(run, output.all_rows())
-    lines, apart = measures.summarise(cells), differences(run, cells)
-    told = {
-        "table": tables.markdown(lines, apart),
-        "seen_in_training": [overlap.model_dump() for overlap in overlaps],
-        "skipped": [str(one) for one in held.skipped],
-    }
-    _update_card(run, trained, lines, apart, output.finish(counts, told))
-    tables.render(lines, apart, run.screen.console)
+    inputs = [*asked, chosen.input, *held_out.inputs(run)]
+    with Output(run, "evaluate", run.results, Result, inputs, counts) as output:
+        if output.up_to_date():
+            show(run, output.all_rows())
+            return
+        held = held_out.load(run)
+        clean, overlaps = unseen(held.items, seen_in_training(run, held, chosen))
+        if not clean:
+            raise StageError("no benchmark item is left to ask: see the lines above, and evaluate.benchmarks")
+        wanted = questions(run.recipe, models, clean)
+        items = [Item(question.id, question.tongue, question, digest(question.item.texts)) for question in wanted]
+        asyncio.run(_fill(run, output, list(output.open(items)), models))
+        told = output.finish(
+            lambda rows: {
+                "table": tables.markdown(*lines_of(run, rows)),
+                "seen_in_training": [overlap.model_dump() for overlap in overlaps],
+                "skipped": [str(one) for one in held.skipped],
+            }
+        )
+        if told.complete:
+            _update_card(run, trained, *lines_of(run, output.all_rows()), told)
+            show(run, output.all_rows())
+
+
+def lines_of(run: Run, rows: Iterable[Result]) -> tuple[Sequence[Line], Sequence[Difference]]:
+    cells = cells_of(run, rows)
+    return measures.summarise(cells), differences(run, cells)
+
+
+def show(run: Run, rows: Iterable[Result]) -> None:
+    tables.render(*lines_of(run, rows), run.screen.console)
 
 
 def engines_of(run: Run, trained: Snapshot) -> dict[str, Engine]:

@@ -5,11 +5,14 @@ N samples of the teacher for every prompt, one request each with its own seed.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from pipelines import chains, engines, instructions
 from pipelines.flow import Item, Output, Placed, each
+from pipelines.hub import Snapshot
+from pipelines.instructions import Instruction
 from pipelines.llm import Reply, Request
 from pipelines.recipe import Recipe
 from pipelines.records import Candidate, Prompt, digest
@@ -17,75 +20,106 @@ from pipelines.run import Run
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """How the prompts of a language are asked; `payload` is the digest of all in it but the prompt."""
+
+    instruction: Instruction
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """One sample to take: the id of its row, its seed, and what is asked."""
+    """One sample to take, and the id of its row."""
 
     id: str
     prompt: Prompt
     number: int
-    payload: str
-    request: Request
+    asking: Asking
 
 
 def run(run: Run) -> None:
     source = run.hub.need(run.prompts, "dataset", "prompts")
-    output = Output(run, "generate", run.candidates, Candidate, [source.input])
-    if output.up_to_date():
-        return
-    engine = run.recipe.engines[run.recipe.generate.engine]
-    revision = run.hub.revision(engine.model, "model", engine.revision) if not engine.url else engine.revision or ""
-    prompts = run.hub.rows(source, Prompt, languages=run.recipe.languages)
-    pending = output.open(
-        [Item(one.id, one.prompt.language, one) for p in prompts for one in samples(run.recipe, p, revision)]
-    )
-    if pending:
-        asyncio.run(_fill(run, output, pending, revision))
-    output.finish(counts)
+    with Output(run, "generate", run.candidates, Candidate, [source.input], counts) as output:
+        if output.up_to_date():
+            return
+        engine = run.recipe.engines[run.recipe.generate.engine]
+        revision = run.hub.revision(engine.model, "model", engine.revision) if not engine.url else engine.revision or ""
+        prompts = run.hub.rows(source, Prompt, languages=run.recipe.languages)
+        asked = askings(run.recipe)
+        pending = output.open(
+            (item for prompt in prompts for item in samples(run.recipe, prompt, asked[prompt.language], revision)),
+            expected(run.recipe, source),
+        )
+        if first := next(pending, None):
+            asyncio.run(_fill(run, output, chain([first], pending), revision))
+        output.finish()
 
 
-async def _fill(run: Run, output: Output[Candidate], pending: list[Item[Sample]], revision: str) -> None:
+def expected(recipe: Recipe, source: Snapshot) -> int:
+    """How many samples there are in all, by the facts of the prompts."""
+    told = source.facts.counts if source.facts else {}
+    return recipe.generate.samples * sum(told.get(language, {}).get("good", 0) for language in recipe.languages)
+
+
+async def _fill(run: Run, output: Output[Candidate], pending: Iterable[Item[Sample]], revision: str) -> None:
     engine = run.recipe.engines[run.recipe.generate.engine]
-    for language in {item.language for item in pending}:
-        output.instructions.add(instructions.load(run.recipe.generate.instruction, language).label)
     async with engines.serve(engine, run.hub) as door:
         output.used(door, engine)
 
         async def step(sample: Sample) -> Placed[Candidate]:
-            reply = await door.ask(sample.request)
-            return Placed(candidate(sample, reply, engine.kind, engine.model, revision), sample.prompt.language)
+            reply = await door.ask(request(run.recipe, sample))
+            output.instructions.add(sample.asking.instruction.label)
+            return Placed(candidate(run.recipe, sample, reply, revision), sample.prompt.language)
 
         await each(pending, step, engine.parallel, output)
 
 
-def samples(recipe: Recipe, prompt: Prompt, revision: str) -> Iterable[Sample]:
-    """The samples to take for a prompt. Its id covers prompt, number, request and model."""
+def askings(recipe: Recipe) -> Mapping[str, Asking]:
+    """Per language, how its prompts are asked."""
     config, engine = recipe.generate, recipe.engines[recipe.generate.engine]
-    instruction = instructions.load(config.instruction, prompt.language)
-    payload = digest(instruction.label, config.sampling.model_dump(), engine.context)
-    messages = instruction.messages(text=prompt.text, language_name=instructions.language_name(prompt.language))
-    for number in range(config.samples):
-        name = digest("candidate", prompt.id, number, payload, engine.model, engine.file, revision)
-        seed = int(digest(recipe.seed, prompt.id, number), 16) % 2**31
-        yield Sample(name, prompt, number, payload, Request(messages, config.sampling, seed))
+    found = {language: instructions.load(config.instruction, language) for language in recipe.languages}
+    return {
+        language: Asking(instruction, digest(instruction.label, config.sampling.model_dump(), engine.context))
+        for language, instruction in found.items()
+    }
 
 
-def candidate(sample: Sample, reply: Reply, engine: str, model: str, revision: str) -> Candidate:
-    found = reply.chain()
+def samples(recipe: Recipe, prompt: Prompt, asking: Asking, revision: str) -> Iterator[Item[Sample]]:
+    """The samples to take for a prompt. The id covers prompt, number, request and model. What is asked is made later,
+    by `request`: most samples of a resumed run are there."""
+    engine = recipe.engines[recipe.generate.engine]
+    for number in range(recipe.generate.samples):
+        name = digest("candidate", prompt.id, number, asking.payload, engine.model, engine.file, revision)
+        yield Item(name, prompt.language, Sample(name, prompt, number, asking), prompt.id)
+
+
+def seed(recipe: Recipe, sample: Sample) -> int:
+    return int(digest(recipe.seed, sample.prompt.id, sample.number), 16) % 2**31
+
+
+def request(recipe: Recipe, sample: Sample) -> Request:
+    named = instructions.language_name(sample.prompt.language)
+    messages = sample.asking.instruction.messages(text=sample.prompt.text, language_name=named)
+    return Request(messages, recipe.generate.sampling, seed(recipe, sample))
+
+
+def candidate(recipe: Recipe, sample: Sample, reply: Reply, revision: str) -> Candidate:
+    found, engine = reply.chain(), recipe.engines[recipe.generate.engine]
     return Candidate(
         id=sample.id,
         prompt=sample.prompt,
         sample=sample.number,
-        seed=sample.request.seed,
+        seed=seed(recipe, sample),
         reasoning=found.reasoning,
         answer=found.answer,
         defects=chains.defects(found, reply.finish_reason),
         finish_reason=reply.finish_reason,
         prompt_tokens=reply.prompt_tokens,
         completion_tokens=reply.completion_tokens,
-        engine=engine,
-        model=model,
+        engine=engine.kind,
+        model=engine.model,
         model_revision=revision,
-        payload=sample.payload,
+        payload=sample.asking.payload,
     )
 
 

@@ -8,11 +8,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipelines import answers, chains, engines, instructions, language
+from pipelines import answers, chains, engines, facts, instructions, language
 from pipelines.errors import SampleError
 from pipelines.flow import Item, Output, Placed, each
 from pipelines.llm import Door, Request
@@ -33,18 +34,22 @@ class Rubric(BaseModel):
 
 def run(run: Run) -> None:
     source = run.hub.need(run.candidates, "dataset", "generate")
-    output = Output(run, "judge", run.judged, Judged, [source.input])
-    if output.up_to_date():
-        return
-    rows = run.hub.rows(source, Candidate, languages=run.recipe.languages)
-    told = run.recipe.settings("judge")
-    pending = output.open([Item(digest(row.id, told), row.prompt.language, row) for row in rows])
-    if pending:
-        asyncio.run(_fill(run, output, pending, told))
-    output.finish(lambda judged: funnel(judged, [judge.name for judge in run.recipe.judge.judges]))
+    judges = [judge.name for judge in run.recipe.judge.judges]
+    with Output(run, "judge", run.judged, Judged, [source.input], lambda rows: funnel(rows, judges)) as output:
+        if output.up_to_date():
+            return
+        rows = run.hub.rows(source, Candidate, languages=run.recipe.languages)
+        told = run.recipe.settings("judge")
+        pending = output.open(
+            (Item(digest(row.id, told), row.prompt.language, row, row.prompt.id) for row in rows),
+            facts.rows(source.facts.counts if source.facts else {}, run.recipe.languages),
+        )
+        if first := next(pending, None):
+            asyncio.run(_fill(run, output, chain([first], pending), told))
+        output.finish()
 
 
-async def _fill(run: Run, output: Output[Judged], pending: list[Item[Candidate]], told: str) -> None:
+async def _fill(run: Run, output: Output[Judged], pending: Iterable[Item[Candidate]], told: str) -> None:
     config = run.recipe.judge
     async with AsyncExitStack() as stack:
         doors: dict[str, Door] = {}

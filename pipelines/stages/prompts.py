@@ -27,14 +27,12 @@ _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 
 def run(run: Run) -> None:
     recipe = run.recipe
-    output = Output(run, "prompts", run.prompts, Prompt, inputs(run))
-    if output.up_to_date():
-        return
-    pending = output.open(
-        [_item(recipe, tongue, item) for tongue in recipe.languages for item in _sampled(run, tongue)]
-    )
-    asyncio.run(_fill(run, output, pending))
-    output.finish(counts)
+    with Output(run, "prompts", run.prompts, Prompt, inputs(run), counts) as output:
+        if output.up_to_date():
+            return
+        wanted = [_item(recipe, tongue, item) for tongue in recipe.languages for item in _sampled(run, tongue)]
+        asyncio.run(_fill(run, output, list(output.open(wanted))))
+        output.finish()
 
 
 def inputs(run: Run) -> list[Input]:

@@ -1,0 +1,240 @@
+"""The commits of a stage: rows, failures, facts and card, worked out anew on top of what the branch holds by now."""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import chain
+from pathlib import Path
+from typing import Any, Generic
+
+from pipelines import cards, facts, recipe
+from pipelines.errors import PublishConflict
+from pipelines.facts import Counts, Facts, Input, Usage, added, all_shards
+from pipelines.flow import parts
+from pipelines.flow.branch import Branch
+from pipelines.flow.items import R
+from pipelines.flow.parts import Part
+from pipelines.hub import part
+from pipelines.ids import IdSet, key, keys
+from pipelines.llm import Door
+from pipelines.recipe import Stage
+from pipelines.records import Failure
+from pipelines.run import Run
+
+RACES = 10
+"""So often a commit is put on top of what others committed just before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class End(Generic[R]):
+    """What only the last commit of a stage knows: all ids that were asked for, those of this shard, what failed, what
+    the facts are to hold beside the counts, given all rows, and a folder to write in."""
+
+    asked: IdSet
+    mine: IdSet
+    failures: Sequence[Failure]
+    details: Callable[[Iterator[R]], Mapping[str, Any]]
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`parts` are the files of rows among `files`; `left` are all files afterwards; `usage` and `time` are what had
+    been used, and what the clock showed, when the facts were written."""
+
+    facts: Facts
+    usage: Usage
+    time: float
+    files: Mapping[str, bytes | Path]
+    delete: Sequence[str]
+    left: Sequence[str]
+    parts: Sequence[Part]
+
+
+class Publisher(Generic[R]):
+    """`doors`, `models` and `instructions` are what this run used, for the facts."""
+
+    def __init__(
+        self,
+        run: Run,
+        stage: Stage,
+        repo: str,
+        record: type[R],
+        inputs: Sequence[Input],
+        counts: Callable[[Iterable[R]], Counts],
+    ) -> None:
+        self.run, self.stage, self.repo, self.record, self.inputs = run, stage, repo, record, tuple(inputs)
+        self.counts = counts
+        self.digest = run.recipe.digest(stage)
+        self.branch = Branch(run.hub, repo, stage)
+        self.doors: list[Door] = []
+        self.models: dict[str, Input] = {}
+        self.instructions = set[str]()
+        self._usage_told, self._told = Usage(), time.monotonic()
+
+    @property
+    def name(self) -> str:
+        """The stage, with the shard where there is more than one."""
+        return self.stage if self.run.shard.of == 1 else f"{self.stage} {self.run.shard}"
+
+    def same(self, done: Facts) -> bool:
+        """Whether these facts are those of the same work on the same inputs."""
+        return (done.digest, done.inputs) == (self.digest, self.inputs)
+
+    def try_card(self) -> None:
+        """A card that cannot be written must show before anything is paid for."""
+        cards.data_card(self.run, self.repo, self._facts(Usage(), 0.0, {}, ()), [])
+
+    def publish(self, made: Callable[[IdSet], list[Part]], counts: Counts, end: End[R] | None = None) -> Facts:
+        """Add rows to the branch; with `end` all that belongs to the last commit. `made` makes the parts, without the
+        rows of a set: those that are there already, because a commit of a process that died was still on its way."""
+        return self._commit(lambda landed: self._addition(made(landed), counts, landed, end), end is not None)
+
+    def replace(self, ready: list[Part], counts: Counts, details: Mapping[str, Any]) -> Facts:
+        """Make the branch hold these rows alone."""
+        return self._commit(lambda _: self._replacement(ready, counts, details), complete=True)
+
+    def _commit(self, change: Callable[[IdSet], Change], complete: bool) -> Facts:
+        landed = IdSet()
+        for attempt in range(RACES):
+            last = change(landed)
+            message = f"{self.name}: {'complete' if complete else 'checkpoint'}"
+            head = self.branch.head.revision
+            try:
+                revision = self.run.hub.publish(self.repo, "dataset", message, last.files, last.delete, head)
+            except PublishConflict:
+                if attempt + 1 == RACES:
+                    raise
+                landed.update(self.branch.catch_up(self.digest))
+                time.sleep(random.uniform(0, min(30, 2**attempt)))  # noqa: S311 - so that racers part
+            else:
+                self._usage_told, self._told = last.usage, last.time
+                self.branch.move(revision, tuple(last.left), last.facts, {one.path: one.keys for one in last.parts})
+                return last.facts
+        raise AssertionError("unreachable")
+
+    def _addition(self, ready: list[Part], counts: Counts, landed: IdSet, end: End[R] | None) -> Change:
+        counts = self.counts(parts.rows(ready, self.record)) if landed else counts
+        total, delete, failures = added(self.branch.counts, counts), set[str](), list[Failure]()
+        before = self.branch.facts
+        done = set(before.shards) if before and self.same(before) else set[str]()
+        if end is None:
+            return self._change(ready, total, done - {str(self.run.shard)}, delete, None, {})
+        for path in self.unwanted(end.asked):
+            kept, dropped = self._without_unwanted(path, end)
+            ready, total = [*ready, *kept], added(total, dropped, -1)
+            delete.add(path)
+        failures = self._failures(end)
+        done.add(str(self.run.shard))
+        details: Mapping[str, Any] = {}
+        if all_shards(done):
+            details = end.details(chain(self.branch.rows(self.record, delete), parts.rows(ready, self.record)))
+        return self._change(ready, total, done, delete, failures, details)
+
+    def _replacement(self, ready: list[Part], counts: Counts, details: Mapping[str, Any]) -> Change:
+        return self._change(ready, counts, {str(self.run.shard)}, set(self.branch.parts()), [], details)
+
+    def _change(
+        self,
+        ready: list[Part],
+        counts: Counts,
+        shards: set[str],
+        delete: set[str],
+        failures: list[Failure] | None,
+        details: Mapping[str, Any],
+    ) -> Change:
+        """`failures` replace those of the branch, unless None."""
+        head, told = self.branch.head, self.branch.facts
+        files: dict[str, bytes | Path] = {one.path: one.file for one in ready}
+        if failures is not None:
+            delete |= set(head.parts("failures"))
+            files |= dict(part("failures", Failure, rows, language) for language, rows in _by_language(failures))
+        delete = {path for path in delete if path in head.files} - files.keys()
+        left = [file for file in dict.fromkeys((*head.files, *files)) if file not in delete]
+        number = len(failures) if failures is not None else told.failures if told else 0
+        usage, now = reduce(Usage.plus, (door.usage for door in self.doors), Usage()), time.monotonic()
+        made = self._facts(usage.since(self._usage_told), now - self._told, counts, shards, number, details)
+        files["run/recipe.yaml"] = recipe.dump(self.run.recipe).encode()
+        files[f"run/{self.stage}.json"] = made.model_dump_json(indent=1).encode()
+        files["README.md"] = cards.data_card(self.run, self.repo, made, left).encode()
+        left = list(dict.fromkeys((*left, *files)))
+        return Change(made, usage, now, files, sorted(delete), left, ready)
+
+    def _facts(
+        self,
+        usage: Usage,
+        seconds: float,
+        counts: Counts,
+        shards: Iterable[str],
+        failures: int = 0,
+        details: Mapping[str, Any] | None = None,
+    ) -> Facts:
+        """`usage` and `seconds` come on top of those of the same recipe on the branch."""
+        told = self.branch.facts
+        before = told if told and told.digest == self.digest else None
+        models = {model.repo: model for model in before.models} if before else {}
+        return Facts(
+            stage=self.stage,
+            recipe=self.run.recipe.name,
+            digest=self.digest,
+            complete=all_shards(shards),
+            failures=failures,
+            inputs=self.inputs,
+            models=tuple((models | self.models).values()),
+            instructions=tuple(sorted(self.instructions.union(before.instructions if before else ()))),
+            shards=tuple(sorted(shards)),
+            counts=counts,
+            usage=usage.plus(before.usage) if before else usage,
+            seconds=seconds + (before.seconds if before else 0.0),
+            updated=facts.now(),
+            machine=facts.machine(),
+            source=facts.source(),
+            details=details or {},
+        )
+
+    def changes(self, end: End[R]) -> bool:
+        """Whether rows would have to go, or failures come or go."""
+        told = self.branch.facts
+        return bool(self.unwanted(end.asked)) or len(self._failures(end)) != (told.failures if told else 0)
+
+    def unwanted(self, asked: IdSet) -> list[str]:
+        """The parts with rows that nobody asked for; none where a run is limited to a few rows."""
+        recipe = self.run.recipe
+        return [
+            path
+            for path, there in self.branch.keys.items()
+            if recipe.limit is None and path.split("/")[1] in recipe.languages and path in self.branch.head.files
+            if not asked.holds(there).all()
+        ]
+
+    def _without_unwanted(self, path: str, end: End[R]) -> tuple[list[Part], Counts]:
+        """The part with its wanted rows alone, unless there are none; and what the others counted as."""
+        folder, language, _ = path.split("/")
+        wanted, dropped = list[R](), list[R]()
+        for row in self.run.hub.part_rows(self.branch.head, path, self.record):
+            (wanted if key(row.id) in end.asked else dropped).append(row)
+        if not wanted:
+            return [], self.counts(dropped)
+        new, content = part(folder, self.record, wanted, language)
+        file = end.scratch / new.replace("/", ".")
+        file.write_bytes(content)
+        return [Part(new, file, keys([row.id for row in wanted]))], self.counts(dropped)
+
+    def _failures(self, end: End[R]) -> list[Failure]:
+        """Those of this run, and those that are none of its business."""
+        recipe = self.run.recipe
+
+        def stays(failure: Failure) -> bool:
+            one = key(failure.id)
+            here = recipe.limit is None and failure.language in recipe.languages
+            return one not in end.mine and (one in end.asked or not here)
+
+        return [*filter(stays, self.run.hub.rows(self.branch.head, Failure, "failures")), *end.failures]
+
+
+def _by_language(failures: Iterable[Failure]) -> Iterator[tuple[str, list[Failure]]]:
+    rows = list(failures)
+    for language in dict.fromkeys(failure.language for failure in rows):
+        yield language, [failure for failure in rows if failure.language == language]
