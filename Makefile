@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 DATA := .thinkin
 ENDPOINT := http://127.0.0.1:8790
 
-.PHONY: demo hub hub-stop test lint format lock clean
+IMAGES := judge generator evaluator trainer
+
+.PHONY: demo hub hub-stop images $(IMAGES:%=image-%) engine test lint format lock clean
 
 demo: $(VENV)/demo $(DATA)/token
 	@$(MAKE) --no-print-directory hub
@@ -17,6 +19,17 @@ hub: $(VENV)/demo $(DATA)/token
 
 hub-stop: $(VENV)/demo
 	@$(BIN)/python -m pipelines hub --stop --data $(DATA)/hub
+
+images: $(IMAGES:%=image-%)
+
+# For another base, a mirror or a wheelhouse: make images BUILD='--build-arg BASE_IMAGE=vllm --secret id=pip_conf,src=pip.conf'
+$(IMAGES:%=image-%): image-%:
+	DOCKER_BUILDKIT=1 docker build --file containers/$*/Dockerfile --tag thinkin-$* \
+		--build-arg GIT_SHA=$$(git rev-parse HEAD) $(BUILD) .
+
+# What the tests of the images need, on Debian and as root; elsewhere they are skipped, with the reason.
+engine:
+	command -v dockerd || { apt-get update && apt-get install --yes --no-install-recommends docker.io iptables; }
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest
@@ -30,7 +43,9 @@ lint: $(VENV)/dev
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
 	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck
 	$(BIN)/zizmor --quiet --offline --strict-collection .
-	$(BIN)/shellcheck .ci/run
+	$(BIN)/shellcheck .ci/run containers/thinkin
+	$(BIN)/hadolint containers/*/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .

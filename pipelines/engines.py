@@ -31,7 +31,8 @@ from pipelines.records import Message
 
 READY_WITHIN = 1_800.0
 """Seconds a server may take to load its model: a 70B one from a network disk takes many minutes."""
-STOP_WITHIN = 10.0
+STOP_WITHIN = 4.0
+"""Seconds: `docker stop` gives 10 for everything, and the checkpoint comes first."""
 
 
 @asynccontextmanager

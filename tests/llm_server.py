@@ -65,7 +65,7 @@ def serving(script: Script) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
     finally:
-        server.should_exit = True
+        server.should_exit = server.force_exit = True  # a request that was told to wait waits no longer
         thread.join(10)
 
 
