@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -30,6 +31,9 @@ app = typer.Typer(
 
 INTERRUPTED = 130
 """The exit code of a shell for Ctrl-C; typer returns it, too."""
+
+SHARDED = ("generate", "judge", "evaluate")
+"""The stages whose work several machines can share."""
 
 RecipeName = Annotated[
     str,
@@ -88,8 +92,22 @@ def _stage_command(name: "Stage", help_text: str) -> Callable[..., None]:
         with _started(recipe, set_, limit, languages) as run:
             _work(run, name)
 
-    command.__name__, command.__doc__ = name, help_text
-    return command
+    def shard_command(
+        recipe: RecipeName,
+        set_: Overrides = None,
+        limit: Limit = None,
+        languages: Languages = None,
+        shard: Annotated[
+            str | None,
+            typer.Option(metavar="I/N", help="Only this part of the work, of N (I from 1 on)."),
+        ] = None,
+    ) -> None:
+        with _started(recipe, set_, limit, languages) as run:
+            _work(run, name, shard)
+
+    made = shard_command if name in SHARDED else command
+    made.__name__, made.__doc__ = name, help_text
+    return made
 
 
 for _name, _help in {
@@ -315,8 +333,11 @@ def _started(
     yield Run(config, hub.connect(config.namespace, reading), Screen())
 
 
-def _work(run: "Run", stage: str) -> None:
-    import_module(f"pipelines.stages.{stage}").run(run)
+def _work(run: "Run", stage: str, shard: str | None = None) -> None:
+    from pipelines.run import Shard
+
+    mine = replace(run, shard=Shard.parse(shard)) if shard else run
+    import_module(f"pipelines.stages.{stage}").run(mine)
 
 
 def _in_docker(

@@ -143,6 +143,8 @@ def test_a_hub_without_a_token_makes_one_once_and_keeps_it(tmp_path: Path) -> No
         (["run", "demo", "--from", "training"], {}, "there is no stage 'training'"),
         (["generate", "demo", "--wrong"], {}, "--wrong"),
         (["genrate", "demo"], {}, "genrate"),
+        (["generate", "demo", "--shard", "5/4"], {}, "--shard 5/4: give it as I/N, such as 2/4"),
+        (["choose", "demo", "--shard", "1/2"], {}, "--shard"),
     ],
 )
 def test_what_a_person_gets_wrong_is_one_line_on_stderr(

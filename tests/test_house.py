@@ -18,6 +18,7 @@ import pytest
 import typer
 
 import pipelines
+from pipelines import workflow
 from pipelines.__main__ import app
 from pipelines.recipe import STAGES
 
@@ -214,6 +215,10 @@ def commands() -> dict[str, Any]:
         f"{name} {part}": it for name, whole in found.items() for part, it in getattr(whole, "commands", {}).items()
     }
     return found | below
+
+
+def test_the_stages_that_the_workflows_shard_take_a_shard() -> None:
+    assert {name for name in STAGES if "--shard" in options()[name]} == set(workflow.SHARDED)
 
 
 @cache

@@ -202,6 +202,7 @@ class Output(Generic[R]):
         try:
             self._publish(None)
         except HubAway as away:
+            self._pace.rest()
             self.run.screen.say(f"{self.name}: {away}; until then the rows are kept in {self._folder}")
 
     def leave(self) -> None:

@@ -30,3 +30,7 @@ class Pace:
 
     def spend(self) -> None:
         self.tokens -= 1
+
+    def rest(self) -> None:
+        """After a commit that the Hub did not take."""
+        self.tokens = 0.0
