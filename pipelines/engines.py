@@ -1,20 +1,16 @@
 """Start, watch and stop a serving engine, or use one that runs already; either way the caller gets a door.
 
-    async with engines.serve(engine, hub) as door: reply = await door.ask(request)
+    async with engines.serve(run, engine, use) as door: reply = await door.ask(request)
 
 A server is started in a process group of its own, with its log in a file, on a free port of loopback. It gets the
-Hub's token through its environment and nothing else of ours.
+Hub's token through its environment and nothing else of ours. One that dies is started again, and the run goes on; one
+of somebody else's is waited for. Before the door opens, `llm.probe` tries what is going to be asked.
 """
 
-import asyncio
 import os
-import signal
+import resource
 import socket
 import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -23,62 +19,70 @@ from typing import Any
 
 from pipelines.errors import StageError
 from pipelines.hub import Hub
-from pipelines.llm import Door, Template
+from pipelines.llm import Door, Limits, Template
 from pipelines.llm.openai_door import OpenAIDoor
+from pipelines.llm.probe import Use, probe
+from pipelines.llm.public import BEARS, Public
 from pipelines.llm.tgi_door import TGIDoor
+from pipelines.llm.wire import Direct, Wire
+from pipelines.processes import Remote, Server
 from pipelines.recipe import Engine
 from pipelines.records import Message
+from pipelines.run import Run
 
-READY_WITHIN = 1_800.0
-"""Seconds a server may take to load its model: a 70B one from a network disk takes many minutes."""
-STOP_WITHIN = 4.0
-"""Seconds: `docker stop` gives 10 for everything, and the checkpoint comes first."""
+SPARE_FILES = 256
+"""Open files beside the connections: libraries, logs, the Hub."""
 
 
 @asynccontextmanager
-async def serve(engine: Engine, hub: Hub) -> AsyncIterator[Door]:
-    """A door to the engine's model; the server that was started for it is stopped on the way out."""
+async def serve(run: Run, engine: Engine, use: Use) -> AsyncIterator[Door]:
+    """A door to the engine's model, probed; the server that was started for it is stopped on the way out."""
+    _allow_files(engine)
     if engine.url:
-        door = _door(engine, engine.url, engine.model, _template(engine, hub, None))
-        try:
-            yield door
-        finally:
-            await door.close()
-        return
-    revision = hub.revision(engine.model, "model", engine.revision)
-    with tempfile.NamedTemporaryFile("r", prefix=f"{engine.kind}-", suffix=".log", errors="replace") as log:
+        door = _door(engine, engine.url, engine.model, _template(engine, run.hub, None))
+        server = Remote(engine, door)
+    else:
+        revision = run.hub.revision(engine.model, "model", engine.revision)
         port = _free_port()
-        command, name = _command(engine, hub, revision, port)
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log.fileno(),
-            stderr=log.fileno(),
-            start_new_session=True,
-            env=_environment(engine),
+        command, name = _command(engine, run.hub, revision, port)
+        address = f"http://127.0.0.1:{port}"
+        door = _door(engine, address, name, _template(engine, run.hub, revision))
+        door.revision = revision
+        server = Server(engine, door, command, _environment(engine), f"{address}/health")
+    try:
+        async with server.running(run.screen.say):
+            door.mend = server.mend
+            door.contract = await probe(door, engine, use)
+            run.screen.say(f"{engine.model}: {door.contract.told}")
+            yield door
+    finally:
+        await door.close()
+
+
+def _allow_files(engine: Engine) -> None:
+    """Each request in flight is an open file: raise the soft limit, up to the hard one, which only root could."""
+    needed = engine.parallel + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise StageError(
+            f"{engine.parallel} requests at a time need {needed} open files, and this machine allows {hard} "
+            "(ulimit -Hn): raise that, or lower the engine's `parallel`"
         )
-        try:
-            address = f"http://127.0.0.1:{port}"
-            await _ready(process, address, Path(log.name), engine)
-            # TGI's client adds /v1 by itself
-            url = address if engine.kind == "tgi" else f"{address}/v1"
-            door = _door(engine, url, name, _template(engine, hub, revision))
-            door.revision = revision
-            try:
-                yield door
-            finally:
-                await door.close()
-        finally:
-            await _stop(process)
+    if soft != resource.RLIM_INFINITY and needed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _door(engine: Engine, url: str, name: str, template: Template) -> Door:
     key = os.environ.get(engine.api_key, "") if engine.api_key else ""
     if engine.api_key and not key:
         raise StageError(f"the environment variable {engine.api_key} is not set: {engine.model} needs its key")
+    limits = Limits(engine.parallel, engine.timeout, engine.token_timeout)
+    root = url.rstrip("/").removesuffix("/v1")
     if engine.kind == "tgi":
-        return TGIDoor(url, name, template, key)
-    return OpenAIDoor(url, name, template, key or "none", extensions=engine.kind != "openai")
+        return TGIDoor(Direct(root, key), name, template, limits)
+    address = url if engine.url else f"{root}/v1"
+    wire: Wire = Public(address, key) if engine.kind == "openai" and engine.parallel <= BEARS else Direct(address, key)
+    return OpenAIDoor(wire, name, template, engine.kind != "openai", limits)
 
 
 def _command(engine: Engine, hub: Hub, revision: str, port: int) -> tuple[list[str], str]:
@@ -116,43 +120,6 @@ def _environment(engine: Engine) -> dict[str, str]:
     if engine.kind == "transformers":
         environment["HF_HUB_OFFLINE"] = "1"  # it is given a folder, and must not look for it on the Hub
     return environment
-
-
-async def _ready(process: asyncio.subprocess.Process, address: str, log: Path, engine: Engine) -> None:
-    deadline = time.monotonic() + READY_WITHIN
-    while time.monotonic() < deadline:
-        if process.returncode is not None:
-            raise StageError(
-                f"the {engine.kind} server for {engine.model} stopped with code {process.returncode}: {_tail(log)}"
-            )
-        if await asyncio.to_thread(_healthy, f"{address}/health"):
-            return
-        await asyncio.sleep(0.2)
-    raise StageError(f"the {engine.kind} server for {engine.model} was not ready in {READY_WITHIN:.0f} s: {_tail(log)}")
-
-
-def _healthy(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback address
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        await asyncio.wait_for(process.wait(), STOP_WITHIN)
-    except TimeoutError:
-        os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-
-
-def _tail(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return " | ".join(lines[-5:]) or "it wrote no log"
 
 
 def _free_port() -> int:

@@ -68,6 +68,46 @@ def all_shards(done: Iterable[str]) -> bool:
     return any(all(f"{index}/{of}" in there for index in range(1, of + 1)) for of in sizes)
 
 
+class Contract(Record):
+    """What a server was found to do before anything was paid for (`llm.probe`). None: not tried, or it did not show."""
+
+    model: str
+    engine: str
+    seeds: bool | None = None
+    """Whether two seeds gave two samples."""
+    schema_kept: bool | None = None
+    """Whether an answer kept to the JSON schema that was sent."""
+    reasoning: str | None = None
+    """Where the think block arrives: the name of a field, or `inline`."""
+    prefilled: bool | None = None
+    """Whether the chat template opens the think block, so that no text holds the opening tag."""
+    opening: bool | None = None
+    """Whether the model goes on from an opening that it is given."""
+    likelihood: bool | None = None
+    """Whether it says how likely a text is."""
+    context: int | None = None
+    """Tokens of prompt and answer together."""
+    served: str | None = None
+    """What the server calls its only model, where that is another name than the one asked for."""
+
+    @property
+    def told(self) -> str:
+        """All that was found, for a person."""
+        verdicts = (
+            (self.seeds, "another seed gives another sample", "seeds change nothing"),
+            (self.schema_kept, "keeps to a JSON schema", "does not keep to a JSON schema"),
+            (self.prefilled, "its template opens the think block", "the model opens the think block"),
+            (self.opening, "goes on from an opening", ""),
+            (self.likelihood, "says how likely a text is", ""),
+        )
+        phrases = [yes if verdict else no for verdict, yes, no in verdicts if verdict is not None]
+        phrases += [f"reasoning {self.reasoning}"] if self.reasoning == "inline" else []
+        phrases += [f"reasoning in the field {self.reasoning}"] if self.reasoning not in (None, "inline") else []
+        phrases += [f"{self.context} tokens of context"] if self.context else []
+        phrases += [f"calls its model {self.served}"] if self.served else []
+        return ", ".join(["one choice per request", *phrases])
+
+
 class Facts(Record):
     stage: str
     recipe: str
@@ -78,6 +118,7 @@ class Facts(Record):
     failures: int = 0
     inputs: tuple[Input, ...]
     models: tuple[Input, ...] = ()
+    contracts: tuple[Contract, ...] = ()
     instructions: tuple[str, ...] = ()
     shards: tuple[str, ...] = ()
     """Those that came to their end, as `2/4`; `1/1` is a run without shards."""

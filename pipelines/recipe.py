@@ -59,6 +59,10 @@ class Engine(Config):
     parallel: int = Field(default=8, ge=1)
     context: int = Field(default=4096, ge=128)
     """Tokens per request, prompt and answer together."""
+    timeout: float = Field(default=600.0, gt=0)
+    """Seconds that a request may take before the first token: the server's queue, and reading the prompt."""
+    token_timeout: float = Field(default=0.5, gt=0)
+    """Seconds more for each token that it may write."""
     arguments: dict[str, str | int | float | bool] = {}
     """Options of the server's command line, as it names them, without the leading dashes."""
 

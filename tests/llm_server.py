@@ -2,7 +2,8 @@
 
 It stands in for the model alone: the HTTP, the JSON and the client are real. `Script.answers` maps a question to what
 the model says; a request that holds none of the questions gets `Script.otherwise`. `Script.faults` are played before
-good answers, or after the first `Script.good` of them: each request takes one off the list.
+good answers, or after the first `Script.good` of them: each request takes one off the list. What the probe asks is kept
+apart, and answered at once.
 """
 
 import asyncio
@@ -20,6 +21,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+QUESTION = "Invent a short story"
+"""How the probe's question begins."""
+
 
 @dataclass
 class Script:
@@ -29,6 +33,20 @@ class Script:
     faults: list[str] = field(default_factory=list)
     good: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
+    probes: list[dict[str, Any]] = field(default_factory=list)
+    """What the probe asked."""
+    probe: str = ""
+    """What it is answered with: a fault by its name; `same`: one text whatever the seed; `key`: a refusal that repeats
+    the key; `no-schema` and `no-completions`: a refusal of these alone."""
+    probe_story: str = "Hare number {seed} ran."
+    models: list[dict[str, Any]] = field(default_factory=list)
+    """What the server says of its models."""
+    queued: str = ""
+    """Milliseconds in the server's queue, as TGI tells them in a header."""
+    bears: int = 10**6
+    """Requests at a time; what comes on top is refused (429)."""
+    flying: int = 0
+    refused: int = 0
     delay: float = 0.0
     asked: threading.Event = field(default_factory=threading.Event)
     """Set by the first request."""
@@ -44,13 +62,15 @@ class Script:
         if "response_format" in body:
             return self.score
         asked = body["messages"][-1]["content"]
+        if QUESTION in asked:
+            return "A hare ran." if self.probe == "same" else self.probe_story.format(**body)
         return next((answer for question, answer in self.answers.items() if question in asked), self.otherwise or text)
 
 
 @contextmanager
-def serving(script: Script) -> Iterator[str]:
+def serving(script: Script, port: int = 0) -> Iterator[str]:
     """The server's base URL (with /v1), for as long as the block runs."""
-    server = uvicorn.Server(uvicorn.Config(_app(script), host="127.0.0.1", port=0, log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config(_app(script), host="127.0.0.1", port=port, log_level="critical"))
     started = threading.Event()
     startup = server.startup
 
@@ -80,7 +100,9 @@ def _app(script: Script) -> Starlette:
             Route("/health", lambda _: Response()),
             Route("/v1/chat/completions", _handler(script, _chat), methods=["POST"]),
             Route("/v1/completions", _handler(script, _completion), methods=["POST"]),
-            Route("/", _handler(script, _generate), methods=["POST"]),
+            Route("/generate", _handler(script, _generate), methods=["POST"]),
+            Route("/v1/models", lambda _: JSONResponse({"object": "list", "data": script.models})),
+            Route("/info", lambda _: JSONResponse(script.models[0] if script.models else {})),
         ]
     )
 
@@ -88,15 +110,38 @@ def _app(script: Script) -> Starlette:
 def _handler(script: Script, good: Any) -> Any:
     async def handle(request: Request) -> Response:
         body = json.loads(await request.body())
+        if QUESTION in str(body):
+            script.probes.append(body)
+            return _probed(script, request, body) or JSONResponse(good(script, body))
         script.requests.append(body)
         script.asked.set()
-        if script.delay:
+        if script.flying >= script.bears:
+            script.refused += 1
+            return _fault("429", script, body)
+        script.flying += 1
+        try:
             await asyncio.sleep(script.delay)
+        finally:
+            script.flying -= 1
         if script.faults and len(script.requests) > script.good:
             return _fault(script.faults.pop(0), script, body)
-        return JSONResponse(good(script, body))
+        return JSONResponse(good(script, body), headers={"x-queue-time": script.queued} if script.queued else None)
 
     return handle
+
+
+def _probed(script: Script, request: Request, body: dict[str, Any]) -> Response | None:
+    """What goes wrong with a probe; None where it is answered as usual."""
+    match script.probe:
+        case "" | "same":
+            return None
+        case "key":
+            return JSONResponse({"error": {"message": f"wrong key {request.headers['authorization']}"}}, 401)
+        case "no-schema":
+            return _fault("400", script, body) if "response_format" in body else None
+        case "no-completions":
+            return _fault("404", script, body) if "prompt" in body else None
+    return _fault(script.probe, script, body)
 
 
 def _chat(script: Script, body: dict[str, Any]) -> dict[str, Any]:
@@ -119,13 +164,13 @@ def _completion(script: Script, body: dict[str, Any]) -> dict[str, Any]:
     return _envelope(body, choice)
 
 
-def _generate(script: Script, body: dict[str, Any]) -> list[dict[str, Any]]:
+def _generate(script: Script, body: dict[str, Any]) -> dict[str, Any]:
     """TGI's native API."""
     tokens = _tokens(body["inputs"])
     scored = enumerate(zip(tokens, _logprobs(script, tokens), strict=True))
     prefill = [{"id": place, "text": text, "logprob": logprob} for place, (text, logprob) in scored]
     details = {"finish_reason": "eos_token", "generated_tokens": 5, "seed": 0, "prefill": prefill, "tokens": []}
-    return [{"generated_text": _continued(script, body["inputs"]), "details": details}]
+    return {"generated_text": _continued(script, body["inputs"]), "details": details}
 
 
 def _tokens(text: str) -> list[str]:

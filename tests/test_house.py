@@ -47,6 +47,8 @@ ISLANDS = {"servers": {"servers"}, "localhub": {"localhub"}}
 # Files that the map does not name, each with the one whose part it is.
 PARTS = {
     "daemon": "__main__",
+    "diagnosis": "flow",
+    "processes": "engines",
     "upkeep": "__main__",
     "workflow": "__main__",
     "trainjob": "training",

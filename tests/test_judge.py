@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from pipelines import chains, instructions, llm
+from pipelines import chains, instructions
 from pipelines.errors import SampleError
+from pipelines.llm import retries
 from pipelines.llm.openai_door import OpenAIDoor
+from pipelines.llm.wire import Direct
 from pipelines.recipe import Judge, LikelihoodJudge, RubricJudge
 from pipelines.records import Candidate, Judged, Message, Prompt
 from pipelines.stages import judge
@@ -63,7 +65,7 @@ def checked(one: Candidate, **config: Any) -> tuple[str | None, str | None]:
 
 def judged(one: Candidate, script: Script, *judges: RubricJudge | LikelihoodJudge) -> Judged:
     async def run(url: str) -> Judged:
-        door = OpenAIDoor(url, "m", template, "k", extensions=True)
+        door = OpenAIDoor(Direct(url, "k"), "m", template, extensions=True)
         try:
             return await judge.judged(one, Judge(judges=judges), {"e": door}, "j", set())
         finally:
@@ -79,7 +81,7 @@ def template(messages: tuple[Message, ...]) -> str:
 
 def rated(script: Script) -> int:
     async def run(url: str) -> int:
-        door = OpenAIDoor(url, "m", template, "k", extensions=True)
+        door = OpenAIDoor(Direct(url, "k"), "m", template, extensions=True)
         try:
             return await judge.rate(door, QUESTION)
         finally:
@@ -224,7 +226,7 @@ def test_a_second_answer_that_can_be_read_counts() -> None:
 
 
 def test_a_judge_that_fails_leaves_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llm, "LONGEST_WAIT", 0.0)
+    monkeypatch.setattr(retries, "LONGEST_WAIT", 0.0)
     with pytest.raises(SampleError):
         judged(candidate(), Opinions(faults=["500"] * 9), FLUENCY)
     with pytest.raises(SampleError):
@@ -263,7 +265,7 @@ def test_judged_text_cannot_end_its_fence(where: str, config: RubricJudge) -> No
     script = Opinions()
 
     async def run(url: str) -> Judged:
-        door = OpenAIDoor(url, "m", template, "k", extensions=True)
+        door = OpenAIDoor(Direct(url, "k"), "m", template, extensions=True)
         try:
             return await judge._rubric(row, config, door, set())
         finally:

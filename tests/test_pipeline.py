@@ -129,6 +129,22 @@ def test_every_sample_exists_once_with_a_seed_of_its_own(finished: Run) -> None:
     }
 
 
+def test_what_the_probe_found_stands_in_facts_and_card(finished: Run, script: Script) -> None:
+    snapshot = finished.hub.need(finished.candidates, "dataset", "generate")
+    assert snapshot.facts
+    (contract,) = snapshot.facts.contracts
+    assert (contract.model, contract.engine, contract.seeds) == ("scripted", "openai", True)
+    card = finished.hub.text(finished.candidates, "dataset", snapshot.revision, "README.md")
+    assert "another seed gives another sample" in card
+    judged = finished.hub.need(finished.judged, "dataset", "judge").facts
+    assert judged
+    assert [contract.schema_kept for contract in judged.contracts] == [True]
+    results = finished.hub.need(finished.results, "dataset", "evaluate").facts
+    assert results
+    assert [contract.opening for contract in results.contracts] == [True, None]
+    assert len(script.probes) == 4
+
+
 def test_english_thinking_and_wrong_answers_are_rejected_with_their_reasons(finished: Run) -> None:
     kept = rows_of(finished, finished.judged, "judge", Judged)
     rejected = rows_of(finished, finished.judged, "judge", Judged, "rejected")

@@ -19,6 +19,6 @@ rows stream through: in memory are those being worked on, and of all others eigh
 
 from pipelines.flow.items import Item, Placed
 from pipelines.flow.output import Output
-from pipelines.flow.work import HOPELESS, each
+from pipelines.flow.work import each
 
-__all__ = ["HOPELESS", "Item", "Output", "Placed", "each"]
+__all__ = ["Item", "Output", "Placed", "each"]

@@ -110,8 +110,10 @@ class Output(Generic[R]):
         self.journal.forget(self.journal.left)
 
     def used(self, door: Door, engine: Engine) -> None:
-        """Count what goes through this door, and name its model in the facts."""
+        """Count what goes through this door, and name its model and what its server does in the facts."""
         self.publisher.doors.append(door)
+        if door.contract:
+            self.publisher.contracts[engine.model] = door.contract
         self.publisher.models[engine.model] = Input(
             repo=engine.model, kind="model", revision=door.revision or engine.revision or ""
         )

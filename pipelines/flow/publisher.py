@@ -11,7 +11,7 @@ from typing import Any, Generic
 
 from pipelines import cards, facts, recipe
 from pipelines.errors import PublishConflict
-from pipelines.facts import Counts, Facts, Input, Usage, added, all_shards
+from pipelines.facts import Contract, Counts, Facts, Input, Usage, added, all_shards
 from pipelines.flow import parts
 from pipelines.flow.branch import Branch
 from pipelines.flow.items import R
@@ -54,7 +54,7 @@ class Change:
 
 
 class Publisher(Generic[R]):
-    """`doors`, `models` and `instructions` are what this run used, for the facts."""
+    """`doors`, `models`, `contracts` and `instructions` are what this run used, for the facts."""
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class Publisher(Generic[R]):
         self.branch = Branch(run.hub, repo, stage)
         self.doors: list[Door] = []
         self.models: dict[str, Input] = {}
+        self.contracts: dict[str, Contract] = {}
         self.instructions = set[str]()
         self._usage_told, self._told = Usage(), time.monotonic()
 
@@ -175,6 +176,7 @@ class Publisher(Generic[R]):
         told = self.branch.facts
         before = told if told and told.digest == self.digest else None
         models = {model.repo: model for model in before.models} if before else {}
+        contracts = {contract.model: contract for contract in before.contracts} if before else {}
         return Facts(
             stage=self.stage,
             recipe=self.run.recipe.name,
@@ -183,6 +185,7 @@ class Publisher(Generic[R]):
             failures=failures,
             inputs=self.inputs,
             models=tuple((models | self.models).values()),
+            contracts=tuple((contracts | self.contracts).values()),
             instructions=tuple(sorted(self.instructions.union(before.instructions if before else ()))),
             shards=tuple(sorted(shards)),
             counts=counts,

@@ -1,20 +1,19 @@
 """Bounded concurrency: a step on every item, so many at a time, and a row or a failure of each."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Generic
 
 from pydantic_core import PydanticSerializationError
 
+from pipelines.diagnosis import Watch, diagnosed
 from pipelines.errors import SampleError, StageError
 from pipelines.flow.items import Item, Placed, R, T
 from pipelines.flow.output import Output
 from pipelines.records import Failure
 
-HOPELESS = 20
-"""So many failures without one success end the stage: the fault is in the server or the recipe."""
 READ_AT_ONCE = 64
 
 
@@ -28,19 +27,16 @@ async def each(
     """Run `step` on every item, `parallel` at a time. What was made is published even when the run is broken off."""
     total = len(items) if isinstance(items, Sequence) else output.expected
     queue = _Queue(items)
-    failed_in_a_row, failed_before = 0, len(output.failures)
+    watch, failed_before = Watch(), len(output.failures)
 
     async def work() -> None:
-        nonlocal failed_in_a_row
         while item := await queue.next():
             try:
                 _keep(output, await step(item.value))
-                failed_in_a_row = 0
+                watch.succeeded()
             except SampleError as error:
                 output.failures.append(_failure(item, output.stage, error))
-                failed_in_a_row += 1
-                if failed_in_a_row >= HOPELESS:
-                    raise StageError(f"{failed_in_a_row} samples failed in a row, last with: {error}") from None
+                watch.failed(error.reason, str(error))
             bar.advance(note=f"{len(output.failures)} failed" if output.failures else "")
             await output.checkpoint_if_due()
 
@@ -57,7 +53,8 @@ async def each(
             raise
     failed = len(output.failures) - failed_before
     if failed and failed == queue.taken and not output.holds_rows():
-        raise StageError(f"all {failed} samples failed, last with: {output.failures[-1].message}")
+        reasons = Counter(failure.error for failure in output.failures)
+        raise StageError(f"all {failed} samples failed. {diagnosed(reasons, output.failures[-1].message)}")
 
 
 class _Queue(Generic[T]):

@@ -1,35 +1,27 @@
 """A door to a model, and the only place where a request to one is retried.
 
-`openai_door` leads to any OpenAI-compatible server, `tgi_door` to TGI; `replies` reads what either sends.
+`openai_door` leads to any OpenAI-compatible server, `tgi_door` to TGI; `replies` reads what either sends. `wire`
+carries a request (`public` does it with openai's client), `pace` says when the server has room for it, `retries`
+whether it is worth another attempt. `probe` tries, before the first paid request, whether a server does what is going
+to be asked.
 
 One choice is asked for per request, each with its own seed, because TGI and `transformers serve` ignore `n`. A
 reply that does not hold exactly one choice is an error and no sample. Reasoning is taken from wherever the server
 puts it: a field `reasoning` or `reasoning_content`, or inline in the text.
 """
 
-import asyncio
-import random
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
-
-import httpx2
-import openai
-from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from pipelines import chains
-from pipelines.errors import SampleError
-from pipelines.facts import Usage
+from pipelines.facts import Contract, Usage
+from pipelines.llm.pace import LATE, Pace
+from pipelines.llm.retries import Budget, Mend, retried
+from pipelines.llm.wire import Fault, Wire
 from pipelines.recipe import Sampling
 from pipelines.records import Message
-
-ATTEMPTS = 5
-TIMEOUT = 1_800.0
-"""Seconds for one request: a long chain on a busy server takes many minutes."""
-LONGEST_WAIT = 60.0
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +40,22 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`reasoning` is None unless the server took the think block out of the text by itself."""
+    """`reasoning` is None unless the server took the think block out of the text by itself, into `field`."""
 
     text: str
     reasoning: str | None
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
+    field: str = ""
+    opened: bool = False
+    """Whether the model's chat template had opened the think block before the text begins, as far as it is known."""
 
     def chain(self) -> chains.Chain:
         """Think block and answer. A closing tag alone means that the template had opened the block already."""
         if self.reasoning is not None:
             return chains.split(chains.join(self.reasoning.strip(), self.text.strip()))
-        return chains.split(self.text, opened="<think>" not in self.text and "</think>" in self.text)
+        return chains.split(self.text, opened="<think>" not in self.text and (self.opened or "</think>" in self.text))
 
 
 class Template(Protocol):
@@ -69,26 +64,52 @@ class Template(Protocol):
     def __call__(self, messages: tuple[Message, ...]) -> str: ...
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """At most so many requests under way; so many seconds for one until it begins to write, and for each token."""
+
+    parallel: int = 8
+    start: float = 600.0
+    token: float = 0.5
+
+    def seconds(self, tokens: int) -> float:
+        return self.start + self.token * tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a server says of itself: its models, and how many tokens the one asked for takes, prompt and answer."""
+
+    models: tuple[str, ...]
+    context: int | None
+
+
 class Door(ABC):
     """A way to one served model. `usage` counts what was answered through it."""
 
-    model: str
-    template: Template
-    revision: str = field(default="", init=False)
-    """The model's commit, where it is known: that of a server which was started here."""
-    usage: Usage = field(default=Usage(), init=False)
+    def __init__(self, wire: Wire, model: str, template: Template, limits: Limits | None = None) -> None:
+        self.wire, self.model, self.template = wire, model, template
+        self.limits = limits or Limits()
+        self.pace, self.budget = Pace(self.limits.parallel), Budget(self.limits.parallel)
+        self.usage = Usage()
+        self.revision = ""
+        """The model's commit, where it is known: that of a server which was started here."""
+        self.contract: Contract | None = None
+        """What the server was found to do, once it was probed."""
+        self.mend: Mend | None = None
 
     async def ask(self, request: Request) -> Reply:
         """One sample; SampleError after the retries, or at once where a retry cannot help."""
-        reply = await retried(lambda: self._ask(request))
+        reply = await retried(lambda: self._ask(request), self.budget, self.mend)
         self._count(reply.prompt_tokens, reply.completion_tokens)
-        return reply
+        opened = self.contract is not None and self.contract.prefilled is True and not request.opening
+        return replace(reply, opened=True) if opened else reply
 
     async def likelihood(self, messages: tuple[Message, ...]) -> float:
         """The mean log-probability (nats per token) of the last message, given those before it."""
         before = self.template(messages[:-1])
-        tokens, mean = await retried(lambda: self._likelihood(before, messages[-1].content))
+        text = messages[-1].content
+        tokens, mean = await retried(lambda: self._likelihood(before, text), self.budget, self.mend)
         self._count(tokens, 0)
         return mean
 
@@ -99,8 +120,32 @@ class Door(ABC):
         opening = request.opening.removeprefix("<think>").lstrip("\n") if opened else request.opening
         return before + opening
 
+    async def post(self, path: str, body: Mapping[str, Any], tokens: int) -> Any:
+        """Send one request when its turn has come, and wait as long as so many tokens may take."""
+        sent = await self.pace.enter()
+        share = 1 / int(self.pace.limit)
+        try:
+            answer = await self.wire.post(path, body, self.limits.seconds(tokens))
+            self.pace.answered(sent, answer.queued)
+        except Fault as fault:
+            fault.sent, fault.share = sent, share
+            if fault.refused:
+                self.pace.refused(sent, fault.wait)
+            elif fault.reason == "timeout":
+                self.pace.cut(sent, LATE)
+            elif fault.broken and self.mend:
+                self.pace.hold()  # until it was mended
+            raise
+        finally:
+            self.pace.leave()
+        return answer.body
+
+    async def close(self) -> None:
+        await self.wire.close()
+
     @abstractmethod
-    async def close(self) -> None: ...
+    async def offer(self) -> Offer:
+        """What the server says of itself, as far as it can be read; Fault where it does not answer."""
 
     @abstractmethod
     async def _ask(self, request: Request) -> Reply: ...
@@ -110,38 +155,3 @@ class Door(ABC):
 
     def _count(self, prompt: int, completion: int) -> None:
         self.usage = self.usage.plus(Usage(requests=1, prompt_tokens=prompt, completion_tokens=completion))
-
-
-async def retried(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Try until it works, at most ATTEMPTS times, waiting as the server says or ever longer with jitter."""
-    for number in range(1, ATTEMPTS + 1):
-        try:
-            return await attempt()
-        except SampleError as error:
-            error.attempts = number
-            if error.reason != "bad-reply" or number == ATTEMPTS:
-                raise
-            wait = None
-        except (openai.APIError, HfHubHTTPError, InferenceTimeoutError, httpx2.RequestError, OSError) as error:
-            reason, worth_it, wait = _classify(error)
-            if not worth_it or number == ATTEMPTS:
-                raise SampleError(reason, line(error), number) from None
-        backoff = random.uniform(0.5, 1.0) * 2**number  # noqa: S311 - jitter
-        await asyncio.sleep(min(LONGEST_WAIT, wait if wait is not None else backoff))
-    raise AssertionError("unreachable")
-
-
-def _classify(error: Exception) -> tuple[str, bool, float | None]:
-    """A stable name, whether a retry may help, and how long the server asks to wait (seconds)."""
-    response = getattr(error, "response", None)
-    if response is None:
-        timed_out = isinstance(error, openai.APITimeoutError | InferenceTimeoutError | TimeoutError)
-        return ("timeout" if timed_out else "connection"), True, None
-    status = response.status_code
-    after = response.headers.get("retry-after", "")
-    wait = float(after) if after.replace(".", "", 1).isdigit() else None
-    return f"http-{status}", status in (408, 409, 425, 429) or status >= 500, wait
-
-
-def line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:500]

@@ -2,26 +2,32 @@
 
 from typing import Any
 
-import openai
-
-from pipelines.errors import SampleError
-from pipelines.llm import TIMEOUT, Door, Reply, Request, Template
-from pipelines.llm.replies import as_text, chat_reply, mean, only, readable, reply
+from pipelines.llm import Door, Limits, Offer, Reply, Request, Template
+from pipelines.llm.replies import chat_reply, completion_reply, mean, only
+from pipelines.llm.wire import Fault, Wire
 
 
 class OpenAIDoor(Door):
-    def __init__(self, url: str, model: str, template: Template, key: str, extensions: bool) -> None:
+    def __init__(
+        self, wire: Wire, model: str, template: Template, extensions: bool, limits: Limits | None = None
+    ) -> None:
         """`extensions`: whether the server takes what OpenAI's own does not, such as a repetition penalty."""
-        super().__init__(model, template)
+        super().__init__(wire, model, template, limits)
         self.extensions = extensions
-        self.client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=TIMEOUT)
 
-    async def close(self) -> None:
-        await self.client.close()
+    async def offer(self) -> Offer:
+        told = await self.wire.get("/models")
+        listed = told.get("data") if isinstance(told, dict) else None
+        known = [model for model in listed if isinstance(model, dict)] if isinstance(listed, list) else []
+        models = {model["id"]: model for model in known if isinstance(model.get("id"), str)}
+        mine = models.get(self.model, {})
+        # vLLM, SGLang and our own; OpenRouter; Groq
+        stated = (mine.get(name) for name in ("max_model_len", "context_length", "context_window"))
+        return Offer(tuple(models), next((context for context in stated if isinstance(context, int)), None))
 
     async def _ask(self, request: Request) -> Reply:
         sampling = request.sampling
-        common: dict[str, Any] = {
+        body: dict[str, Any] = {
             "model": self.model,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -29,42 +35,34 @@ class OpenAIDoor(Door):
         }
         if self.extensions and sampling.repetition_penalty != 1.0:
             # llama.cpp, then vLLM and SGLang; each ignores the other's name
-            penalty = {"repeat_penalty": sampling.repetition_penalty, "repetition_penalty": sampling.repetition_penalty}
-            common["extra_body"] = penalty
+            body["repeat_penalty"] = body["repetition_penalty"] = sampling.repetition_penalty
         if request.opening:
-            prompt = self.prompt(request)
-            with readable():
-                answer = await self.client.completions.create(prompt=prompt, max_tokens=sampling.max_tokens, **common)
-            choice = only(answer)
-            written = request.opening + as_text(getattr(choice, "text", None))
-            return reply(written, None, choice.finish_reason, answer.usage)
+            body |= {"prompt": self.prompt(request), "max_tokens": sampling.max_tokens}
+            return completion_reply(request.opening, await self.post("/completions", body, sampling.max_tokens))
         if request.schema:
-            common["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": request.schema, "strict": True},
-            }
+            schema = {"name": "answer", "schema": request.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
         # the newer OpenAI models know max_completion_tokens alone, the other servers max_tokens alone
-        limit = "max_tokens" if self.extensions else "max_completion_tokens"
-        messages: Any = [message.model_dump() for message in request.messages]
-        common[limit] = sampling.max_tokens
-        with readable():
-            answer = await self.client.chat.completions.create(messages=messages, **common)
-        return chat_reply(answer)
+        body["max_tokens" if self.extensions else "max_completion_tokens"] = sampling.max_tokens
+        body["messages"] = [message.model_dump() for message in request.messages]
+        return chat_reply(await self.post("/chat/completions", body, sampling.max_tokens))
 
     async def _likelihood(self, before: str, text: str) -> tuple[int, float]:
-        with readable():
-            answer = await self.client.completions.create(
-                model=self.model, prompt=before + text, max_tokens=0, echo=True, logprobs=0, temperature=0
-            )
-        found = getattr(only(answer), "logprobs", None)
-        if not found or not found.token_logprobs or not found.text_offset:
-            raise SampleError(
-                "no-logprobs", f"{self.model}: the server gives no log-probabilities of the prompt (echo)"
-            )
+        body = {
+            "model": self.model,
+            "prompt": before + text,
+            "max_tokens": 0,
+            "echo": True,
+            "logprobs": 0,
+            "temperature": 0,
+        }
+        found = only(await self.post("/completions", body, 0)).get("logprobs")
+        scores, offsets = (
+            (found.get("token_logprobs"), found.get("text_offset")) if isinstance(found, dict) else ([], [])
+        )
+        if not scores or not offsets:
+            raise Fault("no-logprobs", f"{self.model}: the server gives no log-probabilities of the prompt (echo)")
         whole = len(before) + len(text)
-        inside = [
-            logprob
-            for logprob, offset in zip(found.token_logprobs, found.text_offset, strict=True)
-            if logprob is not None and len(before) <= offset < whole
-        ]
-        return len(found.token_logprobs), mean(inside)
+        pairs = zip(scores, offsets, strict=True)
+        inside = [score for score, offset in pairs if score is not None and len(before) <= offset < whole]
+        return len(scores), mean(inside)

@@ -1,60 +1,57 @@
-"""What a server sent, as a `Reply`; SampleError "bad-reply" where it is none."""
+"""What a server sent, as a `Reply`; Fault "bad-reply" where it is none. Nothing that is read here is trusted."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
-from huggingface_hub.errors import HfHubHTTPError
+from pipelines.llm import Reply
+from pipelines.llm.wire import Fault
 
-from pipelines.errors import SampleError
-from pipelines.llm import Reply, line
-
-
-@contextmanager
-def readable() -> Iterator[None]:
-    """Around a client's call: what the clients raise over a reply that is not JSON, or not that of the API."""
-    try:
-        yield
-    except HfHubHTTPError:  # its BadRequestError is a ValueError, too
-        raise
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
-        raise SampleError("bad-reply", f"the server's answer cannot be read: {line(error)}") from None
+FIELDS = ("reasoning", "reasoning_content")
+"""Where servers put a think block that they took out of the text."""
 
 
-def only(answer: Any) -> Any:
-    """The one choice. The clients pass through what is no object, and objects without their fields."""
-    choices = getattr(answer, "choices", None)
+def only(answer: Any) -> Mapping[str, Any]:
+    """The one choice."""
+    choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or len(choices) != 1:
         count = len(choices) if isinstance(choices, list) else "no list of"
-        raise SampleError("bad-reply", f"the server sent {count} choices where one was asked for")
+        raise Fault("bad-reply", f"the server sent {count} choices where one was asked for")
+    if not isinstance(choices[0], dict):
+        raise Fault("bad-reply", f"the server sent {type(choices[0]).__name__} where a choice was expected")
     return choices[0]
 
 
 def as_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise SampleError("bad-reply", f"the server sent {type(value).__name__} where text was expected")
+        raise Fault("bad-reply", f"the server sent {type(value).__name__} where text was expected")
     return value
 
 
 def chat_reply(answer: Any) -> Reply:
     choice = only(answer)
-    message = getattr(choice, "message", None)
-    if message is None:
-        raise SampleError("bad-reply", "the server sent a choice without a message")
-    # the field is no part of OpenAI's API: each client keeps it as an attribute that its types do not know
-    reasoning = getattr(message, "reasoning", None) or getattr(message, "reasoning_content", None)
-    content = as_text(getattr(message, "content", None) or "")
-    return reply(content, as_text(reasoning) if reasoning else None, choice.finish_reason, answer.usage)
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise Fault("bad-reply", "the server sent a choice without a message")
+    field = next((name for name in FIELDS if message.get(name)), "")
+    reasoning = as_text(message[field]) if field else None
+    return reply(as_text(message.get("content") or ""), reasoning, choice.get("finish_reason"), answer, field)
 
 
-def reply(text: str, reasoning: str | None, finish_reason: str | None, usage: Any) -> Reply:
-    prompt, completion = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+def completion_reply(opening: str, answer: Any) -> Reply:
+    choice = only(answer)
+    return reply(opening + as_text(choice.get("text")), None, choice.get("finish_reason"), answer)
+
+
+def reply(text: str, reasoning: str | None, finish_reason: Any, answer: Mapping[str, Any], field: str = "") -> Reply:
+    usage = answer.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if not isinstance(prompt, int) or not isinstance(completion, int):
-        raise SampleError("bad-reply", "the server did not say how many tokens it used")
-    return Reply(text, reasoning, "length" if finish_reason == "length" else "stop", prompt, completion)
+        raise Fault("bad-reply", "the server did not say how many tokens it used")
+    return Reply(text, reasoning, "length" if finish_reason == "length" else "stop", prompt, completion, field)
 
 
 def mean(values: list[float]) -> float:
     if not values:
-        raise SampleError("no-logprobs", "the server gave no log-probability for any token of the response")
+        raise Fault("no-logprobs", "the server gave no log-probability for any token of the response")
     return sum(values) / len(values)

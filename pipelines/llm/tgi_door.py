@@ -1,75 +1,72 @@
-"""The door to TGI, through its own client."""
+"""The door to TGI: its Messages API, and its native API where an opening has to be continued."""
 
 from typing import Any
 
-from huggingface_hub import AsyncInferenceClient
-
-from pipelines.errors import SampleError
-from pipelines.llm import TIMEOUT, Door, Reply, Request, Template
-from pipelines.llm.replies import as_text, chat_reply, mean, readable
+from pipelines.llm import Door, Offer, Reply, Request
+from pipelines.llm.replies import as_text, chat_reply, mean
+from pipelines.llm.wire import Fault
 
 
 class TGIDoor(Door):
-    """TGI through its own client: its Messages API, and its native API where an opening has to be continued."""
-
-    def __init__(self, url: str, model: str, template: Template, key: str) -> None:
-        super().__init__(model, template)
-        self.client = AsyncInferenceClient(base_url=url, token=key or None, timeout=TIMEOUT)
-
-    async def close(self) -> None:
-        await self.client.close()
+    async def offer(self) -> Offer:
+        told = await self.wire.get("/info")
+        told = told if isinstance(told, dict) else {}
+        name, context = told.get("model_id"), told.get("max_total_tokens")
+        return Offer((name,) if isinstance(name, str) else (), context if isinstance(context, int) else None)
 
     async def _ask(self, request: Request) -> Reply:
         sampling = request.sampling
         if request.opening:
-            prompt = self.prompt(request)
-            with readable():
-                answer = await self.client.text_generation(
-                    prompt,
-                    details=True,
-                    decoder_input_details=True,
-                    return_full_text=False,
-                    max_new_tokens=sampling.max_tokens,
-                    do_sample=sampling.temperature > 0,
-                    temperature=sampling.temperature or None,
-                    top_p=sampling.top_p if sampling.top_p < 1 else None,
-                    repetition_penalty=sampling.repetition_penalty,
-                    seed=request.seed,
-                )
-            details = _details(answer)
-            reason = "length" if details.finish_reason == "length" else "stop"
-            written = request.opening + as_text(answer.generated_text)
-            return Reply(written, None, reason, len(details.prefill), details.generated_tokens)
-        grammar: Any = {"type": "json", "value": request.schema} if request.schema else None
-        with readable():
-            answer = await self.client.chat_completion(
-                [message.model_dump() for message in request.messages],
-                model=None,
-                max_tokens=sampling.max_tokens,
-                temperature=sampling.temperature,
+            answer, details = await self._generate(
+                self.prompt(request),
+                sampling.max_tokens,
+                do_sample=sampling.temperature > 0,
+                temperature=sampling.temperature or None,
                 top_p=sampling.top_p if sampling.top_p < 1 else None,
+                repetition_penalty=sampling.repetition_penalty,
                 seed=request.seed,
-                response_format=grammar,
-                # TGI's Messages API knows no repetition penalty; its frequency penalty is another thing
             )
-        return chat_reply(answer)
+            reason = "length" if details.get("finish_reason") == "length" else "stop"
+            written = request.opening + as_text(answer.get("generated_text"))
+            return Reply(written, None, reason, len(details["prefill"]), _number(details.get("generated_tokens")))
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [message.model_dump() for message in request.messages],
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "seed": request.seed,
+            # TGI's Messages API knows no repetition penalty; its frequency penalty is another thing
+        }
+        if sampling.top_p < 1:
+            body["top_p"] = sampling.top_p
+        if request.schema:
+            body["response_format"] = {"type": "json", "value": request.schema}
+        return chat_reply(await self.post("/v1/chat/completions", body, sampling.max_tokens))
 
     async def _likelihood(self, before: str, text: str) -> tuple[int, float]:
-        with readable():
-            answer = await self.client.text_generation(
-                before + text, details=True, decoder_input_details=True, max_new_tokens=1
-            )
-        prefill = _details(answer).prefill
-        position, inside = 0, []
-        for token in prefill:
-            if position >= len(before) and token.logprob is not None:
-                inside.append(token.logprob)
-            position += len(token.text)
-        return len(prefill), mean(inside)
+        _, details = await self._generate(before + text, 1)
+        position, inside = 0, list[float]()
+        for token in details["prefill"]:
+            logprob = token.get("logprob")
+            if position >= len(before) and logprob is not None:
+                inside.append(logprob)
+            position += len(as_text(token.get("text")))
+        return len(details["prefill"]), mean(inside)
+
+    async def _generate(self, prompt: str, tokens: int, **parameters: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """TGI's native API: the answer, and its details with the tokens of the prompt."""
+        wanted = {"details": True, "decoder_input_details": True, "return_full_text": False, "max_new_tokens": tokens}
+        wanted |= {name: value for name, value in parameters.items() if value is not None}
+        answer = await self.post("/generate", {"inputs": prompt, "parameters": wanted}, tokens)
+        details = answer.get("details") if isinstance(answer, dict) else None
+        details = details if isinstance(details, dict) else {}
+        prefill = details.get("prefill")
+        if not isinstance(prefill, list) or not all(isinstance(token, dict) for token in prefill):
+            raise Fault("bad-reply", "TGI sent no details of the generation")
+        return answer, details
 
 
-def _details(answer: Any) -> Any:
-    details = getattr(answer, "details", None)
-    if details is None:
-        raise SampleError("bad-reply", "TGI sent no details of the generation")
-    return details
+def _number(value: Any) -> int:
+    if not isinstance(value, int):
+        raise Fault("bad-reply", "the server did not say how many tokens it used")
+    return value

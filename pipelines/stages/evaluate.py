@@ -16,6 +16,7 @@ from pipelines.flow import Item, Output, Placed, each
 from pipelines.held_out import Asked, HeldOut, Overlap
 from pipelines.hub import Snapshot
 from pipelines.llm import Reply, Request
+from pipelines.llm.probe import Use
 from pipelines.measures import Cell, Difference, Line
 from pipelines.recipe import Engine, Recipe, Way
 from pipelines.records import Conversation, Result, digest
@@ -159,7 +160,9 @@ async def _fill(run: Run, output: Output[Result], pending: list[Item[Question]],
         mine = [item for item in pending if item.value.way.model == kind]
         if not mine:
             continue
-        async with engines.serve(engine, run.hub) as door:
+        config = run.recipe.evaluate
+        opening = any(item.value.request.opening for item in mine)
+        async with engines.serve(run, engine, Use(config.sampling, config.samples > 1, opening=opening)) as door:
             output.used(door, engine)
 
             async def step(question: Question) -> Placed[Result]:

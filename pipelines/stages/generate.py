@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from itertools import chain
 
 from pipelines import chains, engines, instructions
+from pipelines.diagnosis import CutOff
 from pipelines.flow import Item, Output, Placed, each
 from pipelines.hub import Snapshot
 from pipelines.instructions import Instruction
 from pipelines.llm import Reply, Request
+from pipelines.llm.probe import Use
 from pipelines.recipe import Recipe
 from pipelines.records import Candidate, Prompt, digest
 from pipelines.run import Run
@@ -51,7 +53,7 @@ def run(run: Run) -> None:
             expected(run.recipe, source),
         )
         if first := next(pending, None):
-            asyncio.run(_fill(run, output, chain([first], pending), revision))
+            asyncio.run(_fill(run, output, first, pending, revision))
         output.finish()
 
 
@@ -61,17 +63,23 @@ def expected(recipe: Recipe, source: Snapshot) -> int:
     return recipe.generate.samples * sum(told.get(language, {}).get("good", 0) for language in recipe.languages)
 
 
-async def _fill(run: Run, output: Output[Candidate], pending: Iterable[Item[Sample]], revision: str) -> None:
-    engine = run.recipe.engines[run.recipe.generate.engine]
-    async with engines.serve(engine, run.hub) as door:
+async def _fill(
+    run: Run, output: Output[Candidate], first: Item[Sample], others: Iterable[Item[Sample]], revision: str
+) -> None:
+    config = run.recipe.generate
+    engine = run.recipe.engines[config.engine]
+    opening = bool(request(run.recipe, first.value).opening)
+    cut_off = CutOff(config.sampling.max_tokens)
+    async with engines.serve(run, engine, Use(config.sampling, several=config.samples > 1, opening=opening)) as door:
         output.used(door, engine)
 
         async def step(sample: Sample) -> Placed[Candidate]:
             reply = await door.ask(request(run.recipe, sample))
+            cut_off.ended(reply.finish_reason)
             output.instructions.add(sample.asking.instruction.label)
             return Placed(candidate(run.recipe, sample, reply, revision), sample.prompt.language)
 
-        await each(pending, step, engine.parallel, output)
+        await each(chain([first], others), step, engine.parallel, output)
 
 
 def askings(recipe: Recipe) -> Mapping[str, Asking]:

@@ -17,6 +17,7 @@ from pipelines import answers, chains, engines, facts, instructions, language
 from pipelines.errors import SampleError
 from pipelines.flow import Item, Output, Placed, each
 from pipelines.llm import Door, Request
+from pipelines.llm.probe import Use
 from pipelines.recipe import Judge, RubricJudge, Sampling
 from pipelines.records import Candidate, Judged, Message, Score, Share, digest
 from pipelines.run import Run
@@ -55,7 +56,7 @@ async def _fill(run: Run, output: Output[Judged], pending: Iterable[Item[Candida
         doors: dict[str, Door] = {}
         for name in dict.fromkeys(judge.engine for judge in config.judges):
             engine = run.recipe.engines[name]
-            doors[name] = await stack.enter_async_context(engines.serve(engine, run.hub))
+            doors[name] = await stack.enter_async_context(engines.serve(run, engine, use(config, name)))
             output.used(doors[name], engine)
 
         async def step(candidate: Candidate) -> Placed[Judged]:
@@ -64,6 +65,14 @@ async def _fill(run: Run, output: Output[Judged], pending: Iterable[Item[Candida
 
         parallel = max((run.recipe.engines[judge.engine].parallel for judge in config.judges), default=1)
         await each(pending, step, parallel, output)
+
+
+def use(config: Judge, engine: str) -> Use:
+    """What the judges behind an engine ask of it."""
+    kinds = {judge.kind for judge in config.judges if judge.engine == engine}
+    if "rubric" not in kinds:
+        return Use(likelihood=True)
+    return Use(_sampling(0), schema=Rubric.model_json_schema(), likelihood="likelihood" in kinds)
 
 
 async def judged(candidate: Candidate, config: Judge, doors: Mapping[str, Door], name: str, told: set[str]) -> Judged:
@@ -147,13 +156,16 @@ async def rate(door: Door, messages: tuple[Message, ...]) -> int:
     schema: dict[str, Any] = Rubric.model_json_schema()
     text = ""
     for seed in range(RUBRIC_ATTEMPTS):
-        sampling = Sampling(temperature=0.0 if seed == 0 else 0.5, top_p=1.0, max_tokens=RUBRIC_TOKENS)
-        text = (await door.ask(Request(messages, sampling, seed, schema))).text
+        text = (await door.ask(Request(messages, _sampling(seed), seed, schema))).text
         try:
             return Rubric.model_validate_json(text).score
         except ValidationError:
             continue
     raise SampleError("unreadable-judge", f"the judge's answer holds no score: {text[:200]!r}", RUBRIC_ATTEMPTS)
+
+
+def _sampling(seed: int) -> Sampling:
+    return Sampling(temperature=0.0 if seed == 0 else 0.5, top_p=1.0, max_tokens=RUBRIC_TOKENS)
 
 
 def fenced(text: str) -> str:

@@ -16,6 +16,7 @@ from pipelines.errors import StageError
 from pipelines.facts import Input
 from pipelines.flow import Item, Output, Placed, each
 from pipelines.llm import Door, Request
+from pipelines.llm.probe import Use
 from pipelines.recipe import Recipe, Sampling, Translate
 from pipelines.records import Prompt, digest
 from pipelines.run import Run
@@ -73,7 +74,7 @@ async def _fill(run: Run, output: Output[Prompt], pending: list[Item[tuple[str, 
         door = None
         if translate and foreign:
             engine = run.recipe.engines[translate.engine]
-            door = await stack.enter_async_context(engines.serve(engine, run.hub))
+            door = await stack.enter_async_context(engines.serve(run, engine, Use(_sampling(translate))))
             output.used(door, engine)
 
         async def step(value: tuple[str, sources.Item]) -> Placed[Prompt]:
@@ -116,9 +117,12 @@ async def _translated(
     instruction = instructions.load(config.instruction, tongue)
     output.instructions.add(instruction.label)
     names = {"source_name": instructions.language_name(source), "language_name": instructions.language_name(tongue)}
-    sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=config.max_tokens)
-    reply = await door.ask(Request(instruction.messages(text=text, **names), sampling, seed=0))
+    reply = await door.ask(Request(instruction.messages(text=text, **names), _sampling(config), seed=0))
     return reply.text.strip()
+
+
+def _sampling(config: Translate) -> Sampling:
+    return Sampling(temperature=0.0, top_p=1.0, max_tokens=config.max_tokens)
 
 
 def defects(source: str, text: str, tongue: str, source_tongue: str = "en") -> tuple[str, ...]:
