@@ -9,8 +9,7 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
                      workflows on GitHub ask
     launch           one stage in a container, here or on Hugging Face Jobs, or by GitHub's Actions
     stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
-    training         what *train* runs in a process of its own, as trainjob tells it; chat_template and preflight: what
-                     it trains with and what it refuses to train on; frozen_head: a cheaper loss on the CPU
+    training/        what *train* runs in processes of its own: the pre-flight, the training, its checkpoints
     flow             items -> rows of a repo: bounded concurrency, resume, journal, checkpoints, shards, failures;
                      diagnosis: when too many of them fail
     cards, tables    run facts and results -> card text and tables; measures: rows of an evaluation -> what they say

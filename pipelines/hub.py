@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -104,10 +105,10 @@ class Hub:
         return f"{self.api.endpoint}/{'datasets/' if kind == 'dataset' else ''}{repo}"
 
     def snapshot(self, repo: str, kind: Kind, stage: str | None = None, revision: str | None = None) -> Snapshot | None:
-        """The repo at `revision` (its newest commit by default), or None where there is no such repo."""
+        """The repo at `revision` (its newest commit by default), or None where there is no such repo or revision."""
         try:
             info = self._info(repo, kind, revision)
-        except RepositoryNotFoundError:
+        except (RepositoryNotFoundError, RevisionNotFoundError):
             return None
         files = tuple(sibling.rfilename for sibling in info.siblings or ())
         path = f"run/{stage}.json"
@@ -149,7 +150,9 @@ class Hub:
         except EntryNotFoundError:
             raise StageError(f"{repo} has no file {path} at {revision[:12]}: check `file` in the recipe") from None
 
-    def folder(self, repo: str, kind: Kind, revision: str, ignore: Sequence[str] = ()) -> Path:
+    def folder(
+        self, repo: str, kind: Kind, revision: str, ignore: Sequence[str] = (), only: Sequence[str] | None = None
+    ) -> Path:
         try:
             path = snapshot_download(
                 repo,
@@ -158,6 +161,7 @@ class Hub:
                 endpoint=self.api.endpoint,
                 token=self.api.token,
                 ignore_patterns=list(ignore),
+                allow_patterns=list(only) if only else None,
             )
         except LocalEntryNotFoundError as error:
             raise _unreachable(self.api.endpoint, error.__cause__ or error) from None
@@ -185,6 +189,21 @@ class Hub:
             raise StageError(f"{repo} is not there, and a Trusted Publisher cannot create it: create it once by hand")
         self.api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
 
+    def branch(self, repo: str, kind: Kind, name: str) -> None:
+        """Make a branch that begins at main, unless there is one of that name."""
+        with self._asking(repo):
+            self.api.create_branch(repo, repo_type=kind, branch=name, exist_ok=True, token=self._token(repo, kind))
+
+    def drop_branch(self, repo: str, kind: Kind, name: str) -> None:
+        with self._asking(repo):
+            self.api.delete_branch(repo, repo_type=kind, branch=name, token=self._token(repo, kind))
+
+    def squash(self, repo: str, kind: Kind, branch: str) -> str:
+        """Make one commit of all that a branch has; returns its id."""
+        with self._asking(repo):
+            self.api.super_squash_history(repo, repo_type=kind, branch=branch, token=self._token(repo, kind))
+        return self.revision(repo, kind, branch)
+
     def publish(
         self,
         repo: str,
@@ -193,6 +212,7 @@ class Hub:
         files: Mapping[str, bytes | Path],
         delete: Iterable[str] = (),
         parent: str | None = None,
+        branch: str = "main",
     ) -> str:
         """One commit with all of `files` added and all of `delete` removed; returns its id.
 
@@ -214,13 +234,14 @@ class Hub:
                     commit_message=message,
                     commit_description=mark,
                     repo_type=kind,
+                    revision=branch,
                     parent_commit=parent,
                     token=self._token(repo, kind),
                 ).oid
             except HfHubHTTPError as error:
                 status = error.response.status_code
                 if status in (409, 412):
-                    if attempt and (landed := self._landed(repo, kind, mark)):
+                    if attempt and (landed := self._landed(repo, kind, mark, branch)):
                         return landed
                     raise PublishConflict(f"{repo} changed while it was being written: run the stage again") from None
                 if status < 500 and status != 429:
@@ -229,7 +250,7 @@ class Hub:
                 wait = _asked_to_wait(error.response)
             except httpx2.TransportError as error:
                 failure, wait = f"{type(error).__name__}: {error}", 0.0
-            if landed := self._landed(repo, kind, mark):
+            if landed := self._landed(repo, kind, mark, branch):
                 return landed
             time.sleep(max(wait, min(60, 2**attempt)))
         raise HubAway(f"{repo}: the commit failed {COMMIT_ATTEMPTS} times, last with {failure}: run the stage again")
@@ -241,10 +262,10 @@ class Hub:
             return get_token()
         return self.api.token
 
-    def _landed(self, repo: str, kind: Kind, mark: str) -> str | None:
+    def _landed(self, repo: str, kind: Kind, mark: str, branch: str) -> str | None:
         """The commit with our mark, when there is one after all, even under commits of others."""
         try:
-            commits = self.api.list_repo_commits(repo, repo_type=kind)
+            commits = self.api.list_repo_commits(repo, repo_type=kind, revision=branch)
         except (HfHubHTTPError, httpx2.TransportError):
             return None
         return next((commit.commit_id for commit in commits if mark in commit.message), None)
@@ -259,6 +280,15 @@ class Hub:
             file = pa.PythonFile(Remote(url, build_hf_headers(token=self.api.token)), "r")
         with pq.ParquetFile(file) as parquet:
             return parquet.read([name for name in names if name in parquet.schema_arrow.names])
+
+    @contextmanager
+    def _asking(self, repo: str) -> Iterator[None]:
+        try:
+            yield
+        except HfHubHTTPError as error:
+            raise StageError(f"{self.api.endpoint} answers {_reason(error)} about {repo}: try again") from None
+        except httpx2.TransportError as error:
+            raise _unreachable(self.api.endpoint, error) from None
 
     def _info(self, repo: str, kind: Kind, revision: str | None) -> Any:
         try:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines import instructions
-from pipelines.records import digest
+from pipelines.records import Origin, digest
 
 Stage = Literal["prompts", "generate", "judge", "choose", "train", "evaluate"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -197,18 +197,39 @@ class Lora(Config):
     target_modules: str | tuple[str, ...] = "all-linear"
 
 
+class Mix(Config):
+    """Which of the chosen chains the student sees, and how often; for comparisons, one recipe for each mixture."""
+
+    chains: tuple[Origin, ...] = Field(default=get_args(Origin), min_length=1)
+    """Their origins, as `Conversation.origin` tells them."""
+    weights: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """How often a row of a language is shown in an epoch; 1 where not given."""
+    english: float | None = Field(default=None, gt=0, lt=1)
+    """The share of English among all that is shown, against forgetting; where not given, English is as any language."""
+
+
 class Train(Config):
     student: str
     revision: str | None = None
     template: str | None = None
-    """A template of trl.chat_template_utils by name, or a file; by default the one TRL has for the student."""
+    """A template of trl.chat_template_utils by name, or a file; by default the student's own, where it will do."""
+    mix: Mix = Mix()
     lora: Lora | None = None
     accelerate: Literal["single", "ddp", "zero3", "fsdp2"] = "single"
     processes: int = Field(default=1, ge=1)
+    """Of each machine: one for each of its GPUs."""
+    machines: int = Field(default=1, ge=1)
+    """Each of them runs the same command, with NODE_RANK and MASTER_ADDR in its environment."""
     cut: float = Field(default=0.0, ge=0, le=1)
     """The share of rows that may be longer than `max_length`; training is refused above it."""
     sft: dict[str, Any] = {}
     """Arguments of TRL's SFTConfig, by TRL's own names."""
+
+    @model_validator(mode="after")
+    def launched(self) -> Self:
+        if self.accelerate == "single" and self.processes * self.machines > 1:
+            raise ValueError("several processes need accelerate: ddp, zero3 or fsdp2")
+        return self
 
 
 class Benchmark(Config):
@@ -284,6 +305,13 @@ class Recipe(Config):
         for key, name in self._engine_references():
             if name not in self.engines:
                 raise ValueError(f"{key} names the engine {name!r}; there are: {', '.join(self.engines)}")
+        return self
+
+    @model_validator(mode="after")
+    def mixed_languages_are_there(self) -> Self:
+        wanted = {*self.train.mix.weights, *(["en"] if self.train.mix.english else [])}
+        if missing := wanted.difference(self.languages):
+            raise ValueError(f"train.mix names {', '.join(sorted(missing))}, and languages does not")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 Role = Literal["system", "user", "assistant"]
 Outcome = Literal["right", "wrong", "undecidable"]
+Origin = Literal["native", "translated", "mixed"]
+"""Of a chain: native and translated ones are in the language of the question throughout, which was written in it or
+translated into it; a part of a mixed one is in another language."""
 
 
 class Record(BaseModel):
@@ -117,6 +120,7 @@ class Conversation(Row):
     scores: tuple[Score, ...]
     tokens: int
     reason: str | None
+    origin: Origin = "native"
 
 
 class Result(Row):

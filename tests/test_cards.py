@@ -22,7 +22,7 @@ from pipelines.measures import TITLES, Difference, Line
 from pipelines.recipe import Recipe
 from pipelines.run import Run
 from pipelines.tables import escape
-from pipelines.trainjob import Check, Part, Report, Tokens
+from pipelines.training.job import Check, Excerpt, Measure, Part, Report, Tokens
 
 ENDPOINT = "http://127.0.0.1:8500"
 STAGES = ("prompts", "generate", "judge", "choose", "evaluate")
@@ -92,10 +92,18 @@ def run(text: str = "plain", languages: Sequence[str] = ("ru", "no")) -> Run:
 def report(text: str) -> Report:
     parts = (Part(trained=False, text=text), Part(trained=True, text=f"{text}\n```\n# {text}"))
     tokens = {text: Tokens(rows=1, tokens=2, trained=3, cut=0)}
-    check = Check(template=text, why=text, max_length=None, longest=1, languages=tokens, excerpt=parts)
+    check = Check(
+        template=text,
+        why=text,
+        template_digest=text,
+        max_length=None,
+        measure=Measure(languages=tokens, lengths=((128, 1),), longest=100),
+        found={text: text},
+        excerpts=(Excerpt(language=text, parts=parts),),
+    )
     arguments = {text: text, "learning_rate": 0.0003}
     loss = tuple((step, 2 / step) for step in range(1, 41))
-    return Report(check=check, arguments=arguments, steps=40, tokens=56789, seconds=61.0, loss=loss)
+    return Report(check=check, arguments=arguments, steps=40, tokens=56789, seconds=61.0, resumed=0, loss=loss)
 
 
 def trained(text: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ ROWS = (
     ("__main__",),
     ("launch",),
     tuple(f"stages.{stage}" for stage in STAGES),
-    ("training", "preflight"),
+    ("training",),
     ("flow",),
     ("cards", "tables", "measures"),
     ("sources", "held_out"),
@@ -51,10 +51,7 @@ PARTS = {
     "processes": "engines",
     "upkeep": "__main__",
     "workflow": "__main__",
-    "trainjob": "training",
     "remote": "hub",
-    "chat_template": "training",
-    "frozen_head": "training",
 }
 
 ALLOWED = {

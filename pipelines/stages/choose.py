@@ -18,7 +18,7 @@ from pipelines.flow import Output, Placed
 from pipelines.hub import Snapshot
 from pipelines.ids import IdSet, key
 from pipelines.recipe import Choose
-from pipelines.records import Conversation, Judged, Message
+from pipelines.records import Conversation, Judged, Message, Origin
 from pipelines.run import Run
 
 CONTAMINATED = "held out"
@@ -118,7 +118,14 @@ def conversation(row: Judged, reason: str | None) -> Conversation:
         scores=row.scores,
         tokens=row.completion_tokens,
         reason=reason,
+        origin=origin(row),
     )
+
+
+def origin(row: Judged) -> Origin:
+    if row.think_purity is not None and row.think_purity < 1.0:
+        return "mixed"
+    return "native" if row.prompt.source_language == row.prompt.language else "translated"
 
 
 def funnel(passed: Counts, contaminated: Mapping[str, int], chosen: Mapping[str, int]) -> Counts:

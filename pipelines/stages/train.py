@@ -3,17 +3,12 @@
     python -m pipelines train RECIPE
 
 The training itself runs in processes of its own (`pipelines.training`, under accelerate), so that this one stays small
-and a crash there is a line here.
+and a crash there is a line here. Checkpoints go to a branch of the model's repo, and the same command goes on from
+them. With several machines the same command runs on each of them, and the first one publishes.
 """
 
-import json
-import re
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,19 +21,18 @@ from pipelines.recipe import Train, dump
 from pipelines.records import Conversation
 from pipelines.run import Run
 from pipelines.screen import Bar, Screen
-from pipelines.trainjob import Check, Job, Progress, Report, Row
+from pipelines.training import launch, mixture, resumption
+from pipelines.training.description import describe
+from pipelines.training.job import Check, Job, Progress, Report, Row, Saved
+from pipelines.training.launch import Place
+from pipelines.training.resumption import Checkpoints
 
-ROOT = Path(__file__).parents[2]
 KEPT = (".gitattributes",)
 """Files that this stage neither writes nor deletes. An evaluation of other weights is deleted with them."""
 
-_ERROR = re.compile(r"^(?:\[\w+\]:\s*)?([\w.]*(?:Error|Exception|Interrupt)\b.*)")
-_LAUNCHER = ("ChildFailedError", "CalledProcessError", "RuntimeError: Subprocess")
-
 
 def run(run: Run) -> None:
-    started = time.monotonic()
-    recipe = run.recipe.train
+    recipe, here = run.recipe.train, launch.place(run.recipe.train.machines)
     data = run.hub.need(run.chosen, "dataset", "choose")
     student = Input(
         repo=recipe.student, kind="model", revision=run.hub.revision(recipe.student, "model", recipe.revision)
@@ -48,33 +42,52 @@ def run(run: Run) -> None:
     if before and _up_to_date(before.facts, run.recipe.digest("train"), inputs):
         run.screen.say(f"train: {run.model} is up to date")
         return
-    rows = list(run.hub.rows(data, Conversation, "data", run.recipe.languages))
-    if not rows:
-        languages = ", ".join(run.recipe.languages)
-        raise StageError(f"{data.repo} has no row in {languages}: loosen `judge` or `choose`, or add prompts")
+    checkpoint = resumption.find(run, inputs)
+    started = time.monotonic() - (checkpoint.facts.seconds if checkpoint and checkpoint.facts else 0.0)
     weights = run.hub.folder(student.repo, "model", student.revision, ignore=("*.gguf",))
     with TemporaryDirectory(prefix="thinkin-train-") as folder:
-        job = write_job(Path(folder), recipe, student, weights, rows, run.recipe.seed)
-        report = train_apart(job, recipe, run.screen)
-        made = _facts(run, inputs, report, time.monotonic() - started)
-        _publish(run, made, Path(job.output), before)
-    run.screen.say(f"train: {run.model} is published, {run.hub.address(run.model, 'model')}")
+        resume = resumption.fetch(run, checkpoint) if checkpoint else None
+        job = write_job(Path(folder), run, student, weights, resume)
+        write_rows(Path(job.rows), run, data)
+        with Checkpoints(run, inputs, student, started) as checkpoints:
+            report = train_apart(job, recipe, run.screen, here, checkpoints.offer)
+        if here.first:
+            made = _facts(run, inputs, report, time.monotonic() - started)
+            _publish(run, made, Path(job.output), before)
+            checkpoints.drop()
+            run.screen.say(f"train: {run.model} is published, {run.hub.address(run.model, 'model')}")
 
 
 def _up_to_date(made: Facts | None, digest: str, inputs: tuple[Input, ...]) -> bool:
     return made is not None and made.complete and made.digest == digest and made.inputs == inputs
 
 
-def write_job(
-    folder: Path, recipe: Train, student: Input, weights: Path, conversations: Sequence[Conversation], seed: int
-) -> Job:
-    """Put the rows and the job into the work folder."""
-    rows = [
-        Row(id=row.id, language=row.language, messages=tuple(message.model_dump() for message in row.messages))
-        for row in conversations
-    ]
+def write_rows(path: Path, run: Run, data: Snapshot) -> None:
+    """The rows that the recipe's mixture asks for, each as often as it is shown in an epoch, one a line."""
+
+    def rows() -> Iterator[Conversation]:
+        return run.hub.rows(data, Conversation, "data", run.recipe.languages)
+
+    mix = run.recipe.train.mix
+    wanted = mixture.ids(rows(), mix)
+    if not wanted:
+        raise StageError(
+            f"{data.repo} has no row of {', '.join(mix.chains)} chains in {', '.join(run.recipe.languages)}: "
+            "loosen `judge` or `choose`, or add prompts"
+        )
+    if mix.english and mixture.ENGLISH not in wanted:
+        raise StageError(f"train.mix.english is {mix.english}, and {data.repo} has no English chain: add prompts in en")
+    with path.open("w", encoding="utf-8") as file:
+        for row in mixture.drawn(rows(), mixture.copies(wanted, mix, run.recipe.seed)):
+            messages = tuple(message.model_dump() for message in row.messages)
+            file.write(Row(id=row.id, language=row.language, messages=messages).model_dump_json() + "\n")
+
+
+def write_job(folder: Path, run: Run, student: Input, weights: Path, resume: Path | None) -> Job:
+    recipe = run.recipe.train
     template = recipe.template
     job = Job(
+        name=run.recipe.name,
         student=str(weights),
         student_repo=student.repo,
         student_revision=student.revision,
@@ -83,107 +96,57 @@ def write_job(
         template=str(Path(template).resolve()) if template and Path(template).is_file() else template,
         lora=recipe.lora.model_dump() if recipe.lora else None,
         cut=recipe.cut,
-        seed=seed,
+        seed=run.recipe.seed,
         sft=recipe.sft,
+        save_every=run.recipe.checkpoints.minutes * 60 if launch.one_disk(recipe) else None,
+        resume=str(resume) if resume else None,
     )
-    Path(job.rows).write_text("".join(row.model_dump_json() + "\n" for row in rows), "utf-8")
     (folder / "job.json").write_text(job.model_dump_json(), "utf-8")
     return job
 
 
-def command(recipe: Train, job: Path) -> list[str]:
-    """How the training process is started: as it is, or under accelerate with one of the shipped configs."""
-    if recipe.accelerate == "single":
-        return [sys.executable, "-m", "pipelines.training", str(job)]
-    config = ROOT / "pipelines" / "accelerate" / f"{recipe.accelerate}.yaml"
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-    return [*launch, "--num_processes", str(recipe.processes), "-m", "pipelines.training", str(job)]
-
-
-def train_apart(job: Job, recipe: Train, screen: Screen) -> Report:
-    """Run the training process to its end and show its progress."""
+def train_apart(job: Job, recipe: Train, screen: Screen, here: Place, offer: Callable[[Saved], None]) -> Report:
+    """Run the training process to its end, show its progress and offer its checkpoints."""
     folder = Path(job.output).parent
-    with _process(command(recipe, folder / "job.json"), folder / "training.log") as process:
-        events = _events(process)
+    command = launch.command(recipe, folder / "job.json", here)
+    with launch.started(command, folder / "training.log") as process:
+        events = launch.events(process)
         for event in events:
             if event["event"] == "refused":
                 raise StageError(f"training refused: {event['why']}")
             if event["event"] == "checked":
-                _show(Check.model_validate(event["check"], strict=False), screen)
+                for line in describe(Check.model_validate(event["check"], strict=False)):
+                    screen.say(f"train: {line}")
             if event["event"] == "progress":
                 steps = Progress.model_validate(event["progress"], strict=False).steps
                 with screen.bar("train", steps) as bar:
-                    _follow(events, bar)
+                    _follow(events, bar, offer)
     if process.returncode or not job.report.exists():
         log = (folder / "training.log").read_text("utf-8", "replace")
-        raise StageError(f"training failed: {reason(process.returncode, log)}")
+        raise StageError(f"training failed: {launch.reason(process.returncode, log)}")
     return Report.model_validate_json(job.report.read_text("utf-8"), strict=False)
 
 
-@contextmanager
-def _process(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[str]]:
-    """The process, with what it logs in a file; it does not outlive the block."""
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT) as process,  # noqa: S603
-    ):
-        try:
-            yield process
-        except BaseException:
-            process.terminate()
-            raise
-
-
-def _events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """What the process tells; a line that is no event was printed by a library."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and "event" in event:
-            yield event
-
-
-def _follow(events: Iterator[dict[str, Any]], bar: Bar) -> None:
+def _follow(events: Iterable[Mapping[str, Any]], bar: Bar, offer: Callable[[Saved], None]) -> None:
     done = 0
     for event in events:
+        if event["event"] == "refused":
+            raise StageError(f"training refused: {event['why']}")
+        if event["event"] == "saved":
+            offer(Saved.model_validate(event["saved"], strict=False))
+            continue
         progress = Progress.model_validate(event["progress"], strict=False)
-        note = f"loss {progress.loss:.3f}" if progress.loss is not None else ""
-        if progress.tokens_per_second:
-            note += f", {progress.tokens_per_second:.0f} tokens/s"
-        bar.advance(progress.step - done, note)
+        notes = [
+            f"loss {progress.loss:.3f}" if progress.loss is not None else "",
+            f"{progress.tokens_per_second:.0f} tokens/s" if progress.tokens_per_second else "",
+            f"{progress.memory:.1f} GB" if progress.memory else "",
+        ]
+        bar.advance(progress.step - done, ", ".join(filter(None, notes)))
         done = progress.step
 
 
-def _show(check: Check, screen: Screen) -> None:
-    """The check's summary and one row, with what is trained told apart from what is only read."""
-    sums = [(t.rows, t.tokens, t.trained, t.cut) for t in check.languages.values()]
-    rows, tokens, trained, cut = (sum(column) for column in zip(*sums, strict=True))
-    screen.say(
-        f"train: {rows} rows, {tokens} tokens, {trained} of them trained; the longest row has {check.longest}, "
-        f"{cut} are cut; chat template: {check.template} ({check.why}). A row, as the student sees it:"
-    )
-    for part in check.excerpt:
-        mark = "trained  | " if part.trained else "not      | "
-        screen.say("\n".join(mark + line for line in part.text.splitlines()))
-
-
-def reason(code: int, log: str) -> str:
-    """Why the process ended, in a line: the last error in its log that is not the launcher's own."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [found[1] for line in lines if (found := _ERROR.match(line)) and not any(x in line for x in _LAUNCHER)]
-    if errors:
-        return errors[-1][:500]
-    if code < 0:
-        killed = signal.Signals(-code).name
-        return f"it was ended by {killed}" + (", most likely for want of memory" if killed == "SIGKILL" else "")
-    return f"exit code {code}; the log ends: {' / '.join(lines[-3:])[-500:]}"
-
-
 def _facts(run: Run, inputs: tuple[Input, ...], report: Report, seconds: float) -> Facts:
-    languages = report.check.languages
+    languages = report.check.measure.languages
     return Facts(
         stage="train",
         recipe=run.recipe.name,
@@ -203,6 +166,7 @@ def _facts(run: Run, inputs: tuple[Input, ...], report: Report, seconds: float) 
             "steps": report.steps,
             "tokens": report.tokens,
             "training_seconds": round(report.seconds, 1),
+            "resumed": report.resumed,
             "loss": [list(point) for point in report.loss],
             "check": report.check.model_dump(mode="json"),
         },

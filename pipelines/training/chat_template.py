@@ -2,14 +2,15 @@
 
 Stock templates may cut the think block out of a response: right for the earlier turns of a chat, fatal for the turn
 that is trained. A template will do if the rendered prompt is the beginning of the rendered conversation, and if all
-of the reasoning and the answer stand in the rest.
+of the reasoning and the answer stand in the rest. Where a template has a field of its own for the reasoning, as
+gpt-oss has a channel for it, the reasoning goes there: that is where the student thinks.
 """
 
 import difflib
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from trl import chat_template_utils
 
 from pipelines.chains import split
+from pipelines.records import digest
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -34,6 +36,12 @@ class Template:
     text: str
     name: str
     why: str
+    field: bool = False
+    """Whether it takes the reasoning in a field of its own instead of inside the content."""
+
+    @property
+    def digest(self) -> str:
+        return digest(self.text)
 
 
 def choose(tokenizer: PreTrainedTokenizerBase, named: str | None, conversations: Sequence[Messages]) -> Template:
@@ -43,36 +51,48 @@ def choose(tokenizer: PreTrainedTokenizerBase, named: str | None, conversations:
     whatever they load; the others must at least render these prompts as the student's own does.
     """
     if named is not None:
-        template = _named(named)
-        if fault := _fault(tokenizer, template.text, conversations):
+        template, fault = _fitted(tokenizer, _named(named), conversations)
+        if fault:
             raise Refused(f"train.template {named}: {fault}; give another one")
         return template
     if not tokenizer.chat_template:
         raise Refused("the student has no chat template: give train.template, one of TRL's by name or a file")
-    own = tokenizer.get_chat_template()
-    fault = _fault(tokenizer, own, conversations)
+    own = Template(portable(tokenizer.get_chat_template()), "the student's own", "it keeps the reasoning")
+    template, fault = _fitted(tokenizer, own, conversations)
     if fault is None:
-        return Template(portable(own), "the student's own", "it keeps the reasoning")
-    try:
-        training = chat_template_utils.get_training_chat_template(tokenizer)
-    except ValueError:
-        training = None
-    if training is not None and not _fault(tokenizer, training, conversations, like=own):
-        return Template(portable(training), "TRL's training template for the student", f"of its own, {fault}")
+        return template
+    if text := _training_template(tokenizer):
+        trls = Template(portable(text), "TRL's training template for the student", f"of its own, {fault}")
+        template, another = _fitted(tokenizer, trls, conversations, like=own)
+        if another is None:
+            return template
     raise Refused(f"the student's chat template will not do: {fault}; give train.template, one of TRL's or a file")
 
 
-def render(tokenizer: PreTrainedTokenizerBase, template: str, messages: Messages) -> tuple[str, str]:
-    """The prompt as it is given to the model, and the whole conversation with the response."""
+def render(
+    tokenizer: PreTrainedTokenizerBase, template: Template, conversations: Sequence[Messages]
+) -> list[tuple[str, str]]:
+    """Of each conversation the prompt as it is given to the model, and the whole with the response."""
 
-    def text(part: Messages, opened: bool) -> str:
+    def texts(parts: list[list[dict[str, str]]], opened: bool) -> list[str]:
         options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": opened}
-        return str(tokenizer.apply_chat_template([dict(m) for m in part], chat_template=template, **options))
+        rendered: Any = tokenizer.apply_chat_template(parts, chat_template=template.text, **options)
+        return list(rendered)
 
+    wholes = [[*map(dict, messages[:-1]), _response(messages[-1], template.field)] for messages in conversations]
     try:
-        return text(messages[:-1], opened=True), text(messages, opened=False)
+        prompts = texts([messages[:-1] for messages in wholes], opened=True)
+        return list(zip(prompts, texts(wholes, opened=False), strict=True))
     except TemplateError as error:
         raise Refused(f"the chat template cannot render these messages ({error}): give train.template") from None
+
+
+def _response(message: Mapping[str, str], field: bool) -> dict[str, str]:
+    chain = split(message["content"])
+    if not field or chain.reasoning is None or chain.defects:
+        return dict(message)
+    # transformers offers it to the template under each of the names that models have for it
+    return {"role": message["role"], "content": chain.answer, "reasoning_content": chain.reasoning}
 
 
 def missing(response: str, text: str) -> str | None:
@@ -91,19 +111,40 @@ def portable(template: str) -> str:
     return _GENERATION.sub(lambda tag: f"{tag[1]}{'endif' if tag[2] else 'if true'}", template)
 
 
+def _training_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    try:
+        return chat_template_utils.get_training_chat_template(tokenizer)
+    except ValueError:  # what TRL says where it has none
+        return None
+
+
+def _fitted(
+    tokenizer: PreTrainedTokenizerBase,
+    template: Template,
+    conversations: Sequence[Messages],
+    like: Template | None = None,
+) -> tuple[Template, str | None]:
+    """The template, with the reasoning in its own field where it has one, and what is wrong with it."""
+    apart = replace(template, field=True)
+    if _fault(tokenizer, apart, conversations, like) is None:
+        return apart, None
+    return template, _fault(tokenizer, template, conversations, like)
+
+
 def _fault(
-    tokenizer: PreTrainedTokenizerBase, template: str, conversations: Sequence[Messages], like: str | None = None
+    tokenizer: PreTrainedTokenizerBase, template: Template, conversations: Sequence[Messages], like: Template | None
 ) -> str | None:
-    for messages in conversations:
-        try:
-            prompt, whole = render(tokenizer, template, messages)
-        except Refused as refused:
-            return str(refused)
+    try:
+        rendered = render(tokenizer, template, conversations)
+        known = render(tokenizer, like, conversations) if like else rendered
+    except Refused as refused:
+        return str(refused)
+    for messages, (prompt, whole), (stock, _) in zip(conversations, rendered, known, strict=True):
         if part := missing(messages[-1]["content"], whole.removeprefix(prompt)):
             return f"it removes the {part} from the response"
         if not whole.startswith(prompt):
             return "it renders the prompt alone differently from the prompt with the response"
-        if like is not None and prompt != render(tokenizer, like, messages)[0]:
+        if prompt != stock:
             return "it renders the prompt differently from the student's own"
     return None
 

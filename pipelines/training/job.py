@@ -1,9 +1,10 @@
-"""What the stage *train* and the training process say to each other.
+"""What the stage *train* and the training processes say to each other.
 
-The process gets the path of a `Job`. On its standard output it writes one JSON object a line:
+A process gets the path of a `Job`. The first of them writes one JSON object a line on its standard output:
 
     {"event": "checked", "check": Check}            the rows passed the pre-flight
     {"event": "progress", "progress": Progress}     at the start, and after every logged step
+    {"event": "saved", "saved": Saved}              a checkpoint, for the stage to publish and to remove
     {"event": "refused", "why": "..."}              a line for a person; nothing was trained
 
 When it ends well it leaves a `Report` beside its output.
@@ -17,6 +18,8 @@ from pipelines.records import Record
 
 
 class Job(Record):
+    name: str
+    """Of the recipe: the project under which the training is found in Trackio."""
     student: str
     """The folder of the student's weights and tokenizer."""
     student_repo: str
@@ -30,10 +33,19 @@ class Job(Record):
     cut: float
     seed: int
     sft: Mapping[str, Any]
+    save_every: float | None = None
+    """Seconds between two checkpoints; None for none."""
+    resume: str | None = None
+    """The folder of the checkpoint to go on from."""
 
     @property
     def report(self) -> Path:
         return Path(self.output).with_name("report.json")
+
+    @property
+    def prepared(self) -> Path:
+        """Tokens and labels of all rows."""
+        return Path(self.output).with_name("prepared.arrow")
 
     @property
     def trained(self) -> Path:
@@ -54,13 +66,29 @@ class Part(Record):
     text: str
 
 
+class Excerpt(Record):
+    """One row as the model gets it."""
+
+    language: str
+    parts: tuple[Part, ...]
+
+
 class Tokens(Record):
-    rows: int
-    tokens: int
-    trained: int
+    rows: int = 0
+    tokens: int = 0
+    trained: int = 0
     """Tokens that the loss is on."""
-    cut: int
+    cut: int = 0
     """Rows longer than `max_length`."""
+
+
+class Measure(Record):
+    """Of all rows, as they were before any was cut."""
+
+    languages: Mapping[str, Tokens]
+    lengths: tuple[tuple[int, int], ...]
+    """The histogram: (tokens at the most, rows), each bound twice the one before."""
+    longest: int
 
 
 class Check(Record):
@@ -68,10 +96,13 @@ class Check(Record):
 
     template: str
     why: str
+    template_digest: str
+    """Of the text that is saved with the model, and so used in training, evaluation and serving alike."""
     max_length: int | None
-    longest: int
-    languages: Mapping[str, Tokens]
-    excerpt: tuple[Part, ...]
+    measure: Measure
+    found: Mapping[str, str]
+    """What was looked at, and what was seen."""
+    excerpts: tuple[Excerpt, ...]
 
 
 class Progress(Record):
@@ -79,6 +110,13 @@ class Progress(Record):
     steps: int
     loss: float | None
     tokens_per_second: float | None
+    memory: float | None
+    """GB at the most, of the accelerator where there is one."""
+
+
+class Saved(Record):
+    step: int
+    folder: str
 
 
 class Report(Record):
@@ -89,5 +127,8 @@ class Report(Record):
     tokens: int
     """Seen in training, over all epochs, without padding."""
     seconds: float
+    """In this process; what came before the checkpoint it went on from is not in it."""
+    resumed: int
+    """The step of that checkpoint; 0 where there was none."""
     loss: tuple[tuple[int, float], ...]
     """The curve: (step, loss)."""

@@ -1,0 +1,21 @@
+"""Training, in processes of its own.
+
+    python -m pipelines.training JOB.json
+    accelerate launch --config_file pipelines/accelerate/zero3.yaml --num_processes 8 -m pipelines.training JOB.json
+
+    sft              the whole of a supervised fine-tuning, on one screen
+    arguments        the recipe's arguments of TRL over our defaults, or a refusal that names the argument
+    chat_template    which template the student is trained and saved with
+    preparation      rows -> tokens and labels, in one pass, a batch at a time
+    preflight        what is refused before the first step, and what of it a person can read
+    packing          whether rows that share a pack see each other
+    checkpoints      when the training saves itself, and what it goes on from
+    progress         loss, tokens a second and memory: to the stage, and to Trackio
+    assembly         the finished model
+    frozen_head      a cheaper loss on the CPU
+    job              what the stage and these processes say to each other
+    launch           how the stage starts them and hears from them
+    mixture          which rows, and how often
+
+The last three import nothing heavy: the stage uses them in its own process.
+"""
