@@ -12,11 +12,12 @@ Only text goes in and out; every function takes time linear in it. The defects, 
     empty-think        a block without one letter or digit
     no-answer          no letter or digit outside the block
     copied-think       the answer repeats the whole reasoning
-    loop               the reasoning or the answer goes round in circles (see `repeated_share`)
+    loop               the reasoning or the answer goes round in circles (see `repetition`)
     truncated          the server stopped at its token limit (added by `defects`)
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -28,6 +29,7 @@ WINDOW = 40  # characters: longer than the stock phrases of a solution, shorter 
 LOOP = 0.5  # share of repeated windows that makes a loop; step-by-step mathematics stays below 0.3
 TAIL = 1600  # characters at the end judged once more by themselves: that is where a long chain gets stuck
 TAIL_LOOP = 0.7
+SHORTEST = 5 * WINDOW  # characters of a text in which repeated lines mean something
 COPIED = 80  # a shorter reasoning may well recur inside a longer answer
 
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
@@ -101,6 +103,35 @@ def split(response: str, opened: bool = False) -> Chain:
 def defects(chain: Chain, finish_reason: str) -> tuple[str, ...]:
     """All that is wrong with a response: what its text shows and what the server says of its end."""
     return (*chain.defects, "truncated") if finish_reason == "length" else chain.defects
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """How much of a text was there before, as shares from 0 to 1, and the line that comes back most often.
+
+    `windows` counts runs of `WINDOW` characters, wherever they start; `lines` the characters in whole lines. `line` is
+    "" where no line comes back.
+    """
+
+    windows: float
+    lines: float
+    line: str
+
+    @property
+    def loop(self) -> bool:
+        return self.windows >= LOOP or self.lines >= LOOP
+
+
+def repetition(text: str) -> Repetition:
+    """What of the text repeats. Lines without a letter or digit do not count; a short text has no repeated lines."""
+    share, often = 0.0, ""
+    if len(text) >= SHORTEST:
+        lines = Counter(line for line in map(str.strip, text.splitlines()) if _WORD.search(line))
+        repeated = sum(len(line) * (count - 1) for line, count in lines.items())
+        if repeated:
+            share = repeated / sum(len(line) * count for line, count in lines.items())
+            often = max(lines, key=lines.__getitem__)
+    return Repetition(repeated_share(text), share, often)
 
 
 def repeated_share(text: str) -> float:
@@ -186,10 +217,10 @@ def _text_defects(reasoning: str, answer: str) -> list[str]:
 
 
 def _loops(text: str) -> bool:
-    share = repeated_share(text)
-    if share >= LOOP:
+    found = repetition(text)
+    if found.loop:
         return True
-    repeated = share * (len(text) - WINDOW + 1)  # the tail has no more repeated windows than the whole
+    repeated = found.windows * (len(text) - WINDOW + 1)  # the tail has no more repeated windows than the whole
     return repeated >= TAIL_LOOP * (TAIL - WINDOW + 1) and repeated_share(text[-TAIL:]) >= TAIL_LOOP
 
 

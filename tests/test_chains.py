@@ -1,13 +1,10 @@
 """chains.py: nothing of a response is lost, its defects are named, and only real loops are loops."""
 
-import gc
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.chains import Chain, defects, join, repeated_share, split
+from pipelines.chains import Chain, defects, join, repeated_share, repetition, split
 
 PLAIN = st.text(st.characters(exclude_characters="<`~")).map(str.strip)
 
@@ -98,24 +95,23 @@ def test_a_loop_is_found_whatever_its_period(period: str) -> None:
     assert "loop" in split(join(STEPS + period * (2000 // len(period)), "4")).defects
 
 
-@given(st.text(max_size=300))
+@given(st.text(st.characters(exclude_categories=()), max_size=400))
 def test_the_repeated_share_is_a_share(text: str) -> None:
     assert 0.0 <= repeated_share(text) <= 1.0
     assert repeated_share(text[:30]) == 0.0
+    assert 0.0 <= repetition(text).lines <= 1.0
 
 
-@pytest.mark.parametrize("unit", ["<think>", "</think>", "<think></think>", "a`", "```\n", "~~~x\n", STEPS])
-def test_time_grows_with_the_length_of_a_text_and_not_with_its_square(unit: str) -> None:
-    """Eight times as long takes about eight times as much of the processor, and not sixty-four."""
+def test_short_lines_that_come_back_in_any_order_are_a_loop() -> None:
+    lines = ["Хм.", "Проверим.", "Стоп, нет.", "x = 5"]
+    text = "\n".join(f"{lines[i * i % 4]}\n{lines[i * 7 % 3]}\nШаг {i}" for i in range(40))
+    found = repetition(text)
+    assert found.windows < 0.5 < found.lines
+    assert found.line in lines
+    assert "loop" in split(join(text, "4")).defects
 
-    def seconds(size: int) -> float:
-        text = unit * (size // len(unit))
-        gc.disable()  # its passes grow with all that other tests left in memory
-        start = time.process_time()
-        split(text)
-        spent = time.process_time() - start
-        gc.enable()
-        return spent
 
-    short, long = (min(seconds(size) for _ in range(3)) for size in (500_000, 4_000_000))
-    assert long < 30 * max(short, 0.005)
+def test_formulas_that_stand_on_lines_of_their_own_are_no_loop() -> None:
+    text = "\n".join(f"\\[\nx_{i} = {i * i}\n\\]\n---" for i in range(60))
+    assert repetition(text).lines == 0.0
+    assert repetition(text).line == ""
