@@ -173,6 +173,7 @@ def test_what_the_text_does_not_say_is_undecidable(gold: str, answer: str, langu
         ("Ответ на вопрос задачи: 17", "17", "marker"),
         ("Ответ: 17.\n\nПроверим ответ: 5 + 12 = 17, верно.", "17", "marker"),
         ("The answer to question 2 is 42.", "42", "marker"),
+        ("She answered 25 of them, and was able to answer 20 - 11 = 9 at once.", "9", "last-number"),
         ("Ответ: г. Москва.", "г. Москва", "marker"),
         ("Понедельник.", "Понедельник", "last-line"),
     ],

@@ -35,6 +35,7 @@ _WORDY = re.compile(r"(?<![\\A-Za-z])(?!sqrt|sin|cos|tan|cot|log|exp|max|min|mod
 _RELATION = re.compile(r"[<>≤≥⩽⩾]|\\(?:le|ge|leq|geq|leqslant|geqslant|lt|gt)(?![A-Za-z])")
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 _DOUBTFUL = re.compile(r"(?<=\d)!$|\s\([^()]*\)")  # an exclamation or a factorial; a remark or a factor
+_ENDLESS = re.compile(r"\d{400}")
 _BESIDE = re.compile(r"\d\s+\d")
 _AFTERTHOUGHT = re.compile(r",\s+(?=[^\W\d_]{2}).*", re.DOTALL)  # 17, because 5 + 12 = 17
 _SHORT_SCALE = {"k": " thousand", "K": " thousand", "M": " million"}
@@ -63,6 +64,8 @@ def verify(gold: str, answer: str, language: str) -> Verdict:
         return Verdict("wrong", "no answer" if not given else f"longer than {LONGEST} characters")
     if wanted.casefold() == given.casefold():
         return Verdict("right", "same text")
+    if _ENDLESS.search(wanted) or _ENDLESS.search(given):
+        return Verdict("undecidable", "more digits than a number has")
     if options.is_option(wanted):
         return _verify_option(wanted, given)
     measure = quantity(wanted, "en") if not wanted.isdecimal() else None

@@ -20,7 +20,11 @@ def _phrases(name: str, spaced: bool = True) -> str:
 
 
 _COLON = ":：፦៖՝"
-_SPACED = re.compile(rf"(?<![^\W\d_])(?:{_phrases('answer')})[^\s\d:：፦៖՝=*_.,;!?()«»\"$\\–—-]{{0,4}}", re.IGNORECASE)
+_NO_ENDING = rf"\s\d{_COLON}=*_.,;!?()«»\"$\\–—-"
+_SPACED = re.compile(
+    rf"(?<![^\W\d_])(?:{_phrases('answer')})(?!ed\b|ing\b|s\b)[^{_NO_ENDING}]{{0,4}}",
+    re.IGNORECASE,
+)
 _UNSPACED = re.compile(_phrases("answer", spaced=False))
 _GAP = rf"[^\n{_COLON}.!?;=$\\]"
 _IS = re.compile(
@@ -100,7 +104,10 @@ def _behind(lines: list[str], i: int, marker: re.Match[str]) -> str:
     before, after = lines[i][: marker.start()], lines[i][marker.end() :]
     if _CHECK.search(before):
         return ""
-    if link := _IS.match(after):
+    link = _IS.match(after)
+    if link and not link[0].strip() and marker[0].lower() == "answer" and before.strip(_EDGES):
+        return ""  # "able to answer 20 questions"; in other languages a number may follow without a verb
+    if link:
         rest = after[link.end() :].strip(" \t*_")
     elif before.strip(_EDGES) or after.strip(_EDGES):
         return ""

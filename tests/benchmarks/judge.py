@@ -45,7 +45,8 @@ def checked(text: str) -> object:
     chain = chains.split(text)
     candidate = Candidate(
         id="c", prompt=QUESTION, sample=0, seed=1, reasoning=chain.reasoning, answer=chain.answer,
-        defects=chain.defects, finish_reason="stop", prompt_tokens=1, completion_tokens=2, engine="openai", model="m", model_revision="",
+        defects=chain.defects, finish_reason="stop", prompt_tokens=1, completion_tokens=2, engine="openai", model="m",
+        model_revision="",
         payload="x",
     )  # fmt: skip
     row = free_checks(candidate, Judge(), "j")
