@@ -43,8 +43,9 @@ def dispatch(
     secrets: Mapping[str, str],
     variables: Mapping[str, str],
     home: Path,
+    environment: Mapping[str, str] | None = None,
 ) -> Acted:
-    """Press "Run workflow". `home` is the home of the runner, where act's log stays."""
+    """Press "Run workflow". `home` is that of the runner, where act's log stays; `environment` the runner's own."""
     command = [str(Path(sys.executable).parent / "act"), "workflow_dispatch", "-W", str(WORKFLOWS / workflow)]
     command += ["-P", "self-hosted=-self-hosted", "--pull=false", "--json"]
     for uses in stubbed():
@@ -55,8 +56,8 @@ def dispatch(
     file.write_text("".join(f"{name}={value}\n" for name, value in secrets.items()))
     command += ["--secret-file", str(file)]
     # jobs on the host see all that act sees: nothing but what a runner has
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "THINKIN_PYTHON": sys.executable}
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    runner = {"PATH": os.environ["PATH"], "HOME": str(home), "THINKIN_PYTHON": sys.executable, **(environment or {})}
+    ended = subprocess.run(command, cwd=ROOT, env=runner, capture_output=True, text=True, timeout=600, check=False)
     (home / f"{len(list(home.glob('*.jsonl')))}.jsonl").write_text(ended.stdout + ended.stderr)  # to look at later
     lines = [line for line in ended.stdout.splitlines() if line.startswith("{")]
     return Acted(ended.returncode, tuple(json.loads(line) for line in lines), ended.stderr)

@@ -6,6 +6,8 @@ act ends a run at the first called workflow that fails (nektos/act#1793), where 
 says of a failure is tested in test_plan.py.
 """
 
+import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from acting import Acted, dispatch
+from acting import STUBS, Acted, dispatch
 from llm_server import Script, serving
 
 from pipelines import hub, problems, recipes
@@ -23,6 +25,8 @@ from pipelines.run import Run
 from pipelines.screen import Screen
 
 FAMILIES = ("change", "giving", "seats", "pages")
+pytestmark = pytest.mark.timeout(900)  # a dozen processes, one after the other: 30 s, on a busy machine minutes
+
 ROWS, SAMPLES, SHARDS = 20, 4, 1
 GOOD = 24
 """So many answers before the teacher breaks down."""
@@ -95,7 +99,9 @@ def publish_models(run: Run) -> None:
         run.hub.publish(repo, "model", "a model", {"config.json": b"{}", **files})
 
 
-def press(recipe: Path, home: Path, endpoint: str, **changed: str) -> Acted:
+def press(
+    recipe: Path, home: Path, endpoint: str, images: str = "none", runner: dict[str, str] | None = None, **changed: str
+) -> Acted:
     inputs = {
         "recipe": str(recipe),
         "from": "prompts",
@@ -105,8 +111,10 @@ def press(recipe: Path, home: Path, endpoint: str, **changed: str) -> Acted:
         "gpu-runner": "self-hosted",
         **changed,
     }
-    variables = {"HF_ENDPOINT": endpoint, "THINKIN_IMAGES": "none"}
-    return dispatch("pipeline.yml", inputs, {"HF_TOKEN": TOKEN}, variables, home)
+    variables = {"HF_ENDPOINT": endpoint, "THINKIN_IMAGES": images}
+    return dispatch(
+        "pipeline.yml", inputs, {"HF_TOKEN": TOKEN, "GITHUB_TOKEN": "ghs_of_the_run"}, variables, home, runner
+    )
 
 
 def candidates(run: Run) -> list[Candidate]:
@@ -151,13 +159,44 @@ def test_a_run_from_a_later_stage_on_skips_the_earlier_ones(runs: Runs) -> None:
     assert {name.split("/")[0] for name in runs.third.results()} == {"pipeline", "evaluate"}
 
 
-def test_a_dry_run_shows_the_plan_and_starts_nothing(runs: Runs, hub_server: str, tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(config("http://127.0.0.1:9/v1")), "utf-8")
-    acted = press(recipe, tmp_path, hub_server, **{"dry-run": "true"})
+def test_a_dry_run_shows_the_plan_and_starts_nothing(hub_server: str, tmp_path: Path) -> None:
+    acted = press(written(tmp_path), tmp_path, hub_server, **{"dry-run": "true"})
     assert acted.code == 0
     assert list(acted.results()) == ["pipeline/plan"]
     assert "## Plan of dispatched" in acted.summary()
+
+
+def with_docker(tmp_path: Path, *images: str) -> dict[str, str]:
+    """A runner whose registry has these images."""
+    path = f"{STUBS / 'bin'}:{os.environ['PATH']}"
+    return {"PATH": path, "DOCKER_HAS": " ".join(images), "DOCKER_ASKED": str(tmp_path / "asked")}
+
+
+def test_the_images_of_a_run_are_found_once_and_named_by_their_digests(hub_server: str, tmp_path: Path) -> None:
+    runner = with_docker(
+        tmp_path, "judge", "trainer", "generator-tgi", "generator-vllm", "evaluator-tgi", "evaluator-vllm"
+    )
+    acted = press(written(tmp_path), tmp_path, hub_server, "ghcr.io/some/fork", runner, **{"dry-run": "true"})
+    assert acted.code == 0
+    digest = hashlib.sha256(b"ghcr.io/some/fork/judge:main").hexdigest()
+    assert f"| prompts | 1 | `self-hosted` | `judge@{digest[:12]}` |" in acted.summary()
+    login, *_ = Path(runner["DOCKER_ASKED"]).read_text().splitlines()
+    assert login.startswith("login ghcr.io --username")
+    assert "ghs_" not in login
+
+
+def test_an_image_that_was_not_built_ends_the_run_before_it_costs_anything(hub_server: str, tmp_path: Path) -> None:
+    acted = press(written(tmp_path), tmp_path, hub_server, "ghcr.io/some/fork", with_docker(tmp_path, "judge"))
+    assert acted.code != 0
+    assert acted.results() == {"pipeline/plan": "failure"}
+    assert "No image ghcr.io/some/fork/trainer:main: run the workflow images" in acted.log()
+
+
+def written(tmp_path: Path) -> Path:
+    """A recipe that is planned and not run."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(config("http://127.0.0.1:9/v1")), "utf-8")
+    return recipe
 
 
 def test_no_secret_is_shown(runs: Runs) -> None:
