@@ -203,7 +203,7 @@ def test_no_pair_of_texts_crashes_checking(gold: str, answer: str, language: str
     assert verify(gold, answer, language).kind in ("right", "wrong", "undecidable")
 
 
-@settings(deadline=None)  # the first pair waits for its worker
+@settings(max_examples=15, deadline=None)
 @given(st.integers(400, 6000), st.sampled_from("9一百億½⑳1"))
 def test_endless_digits_are_no_trouble(count: int, sign: str) -> None:
     verify(sign * count, sign * (count + 1), "zh")

@@ -148,7 +148,7 @@ def test_a_right_answer_passes(answer: str, gold: str) -> None:
 
 def test_a_wrong_answer_stops_with_both_values() -> None:
     row = verdict("Ответ: 18")
-    assert (row.outcome, row.stopped, row.reason) == ("wrong", "answer", "'18' where '19' is right")
+    assert (row.outcome, row.stopped, row.reason) == ("wrong", "answer", "'18' where '19' is right: different number")
 
 
 def test_a_missing_answer_is_wrong() -> None:

@@ -8,6 +8,8 @@ from pipelines import lexicon
 from pipelines.answers.options import is_option, last_option
 from pipelines.answers.typography import boxed
 
+NEAR = 80  # characters before a marker that tell what it is
+LONG = 4000  # characters behind a marker, more than an answer has
 SHORT = 100  # characters of a last line that can be an answer by itself
 
 _WORDS = lexicon.read("answers")
@@ -34,7 +36,6 @@ _IS = re.compile(
     re.IGNORECASE,
 )
 _CHECK = re.compile(_phrases("check") + "|" + _phrases("check", spaced=False), re.IGNORECASE)
-_TAGGED = re.compile(r"<answer>(?!.*<answer>)(.*?)</answer>", re.DOTALL)
 _GSM = re.compile(r"####[ \t]*(\S[^\n]*)")
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*|__([^_\n]+)__")
 _FORMULA = re.compile(
@@ -70,8 +71,9 @@ def extract(text: str, language: str) -> Answer | None:
     del language  # a model asked in Russian may well answer under "Answer:"; the notation matters to `verify` only
     if box := boxed(text):
         return Answer(box, "boxed")
-    if "<answer>" in text and (tagged := _TAGGED.search(text)) and (inside := tagged[1].strip()):
-        return Answer(inside, "tag")
+    tagged, closed, _ = text.rpartition("<answer>")[2].partition("</answer>")
+    if closed and "<answer>" in text and tagged.strip():
+        return Answer(tagged.strip(), "tag")
     lines = [line for line in text.splitlines() if line.strip()]
     if marked := _marked(lines):
         return Answer(marked, "marker")
@@ -101,20 +103,18 @@ def _marked(lines: list[str]) -> str:
 
 def _behind(lines: list[str], i: int, marker: re.Match[str]) -> str:
     """What the marker in line `i` introduces; "" if it is none after all, as in "let us check the answer: 5 + 7"."""
-    before, after = lines[i][: marker.start()], lines[i][marker.end() :]
+    line, start, end = lines[i], marker.start(), marker.end()
+    before = line[max(0, start - NEAR) : start]
     if _CHECK.search(before):
         return ""
-    link = _IS.match(after)
+    link = _IS.match(line, end)
     if link and not link[0].strip() and marker[0].lower() == "answer" and before.strip(_EDGES):
         return ""  # "able to answer 20 questions"; in other languages a number may follow without a verb
-    if link:
-        rest = after[link.end() :].strip(" \t*_")
-    elif before.strip(_EDGES) or after.strip(_EDGES):
-        return ""
-    else:
-        rest = ""  # a heading
+    if not link and (before.strip(_EDGES) or line[end : end + NEAR].strip(_EDGES)):
+        return ""  # else it is a heading
+    rest = line[link.end() : link.end() + LONG].strip(" \t*_") if link else ""
     if not rest and i + 1 < len(lines):
-        rest = lines[i + 1].strip(" \t*_")
+        rest = lines[i + 1][:LONG].strip(" \t*_")
     stated = _SENTENCE_END.split(rest, maxsplit=1)[0].strip(" \t*_").removesuffix(".")
     return "" if all(unicodedata.category(c)[0] in "PZ" for c in stated) else stated
 

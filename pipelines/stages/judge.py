@@ -130,7 +130,7 @@ def verified(row: Judged) -> Judged:
     verdict = answers.verify(row.prompt.gold, row.extracted, row.prompt.language)
     if verdict.kind != "wrong":
         return row.model_copy(update={"outcome": verdict.kind})
-    reason = f"{row.extracted!r} where {row.prompt.gold!r} is right"
+    reason = f"{row.extracted!r} where {row.prompt.gold!r} is right: {verdict.reason}"
     return row.model_copy(update={"outcome": "wrong", "stopped": "answer", "reason": reason})
 
 
