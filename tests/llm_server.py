@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,9 @@ class Script:
     faults: list[str] = field(default_factory=list)
     good: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    """When each request came (monotonic)."""
+    finish: str = "stop"
     probes: list[dict[str, Any]] = field(default_factory=list)
     """What the probe asked."""
     probe: str = ""
@@ -114,6 +118,7 @@ def _handler(script: Script, good: Any) -> Any:
             script.probes.append(body)
             return _probed(script, request, body) or JSONResponse(good(script, body))
         script.requests.append(body)
+        script.times.append(time.monotonic())
         script.asked.set()
         if script.flying >= script.bears:
             script.refused += 1
@@ -146,7 +151,7 @@ def _probed(script: Script, request: Request, body: dict[str, Any]) -> Response 
 
 def _chat(script: Script, body: dict[str, Any]) -> dict[str, Any]:
     message = {"role": "assistant", "content": script.reply(body), **script.message}
-    return _envelope(body, {"index": 0, "message": message, "finish_reason": "stop"})
+    return _envelope(body, {"index": 0, "message": message, "finish_reason": script.finish})
 
 
 def _completion(script: Script, body: dict[str, Any]) -> dict[str, Any]:
@@ -199,6 +204,8 @@ def _fault(name: str, script: Script, body: dict[str, Any]) -> Response:
         return JSONResponse({"error": {"message": f"told to answer {name}"}}, int(name), headers)
     choice = {"index": 0, "message": {"role": "assistant", "content": "an answer"}, "finish_reason": "stop"}
     match name:
+        case "no-money":
+            return JSONResponse({"error": {"message": "no money left", "code": "insufficient_quota"}}, 429)
         case "html":
             return Response("<html>not the API</html>", media_type="text/html")
         case "truncated":
