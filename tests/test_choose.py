@@ -149,6 +149,15 @@ def test_the_training_example_is_the_plain_prompt_and_the_canonical_response() -
     assert (made.reason, made.scores, made.tokens) == (None, row.scores, 10)
 
 
+@pytest.mark.parametrize(
+    ("purity", "written_in", "origin"), [(1.0, "ru", "native"), (1.0, "en", "translated"), (0.9, "ru", "mixed")]
+)
+def test_a_training_example_tells_the_origin_of_its_chain(purity: float, written_in: str, origin: str) -> None:
+    row = judged("a", think_purity=purity)
+    asked = row.prompt.model_copy(update={"source_language": written_in})
+    assert conversation(row.model_copy(update={"prompt": asked}), None).origin == origin
+
+
 def test_a_refused_example_carries_its_reason() -> None:
     assert conversation(judged("a"), "place 2").reason == "place 2"
 

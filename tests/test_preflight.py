@@ -40,7 +40,7 @@ def preparation(tokenizer: PreTrainedTokenizerFast, text: str = CHATML) -> Prepa
 
 
 def examples(tokenizer: PreTrainedTokenizerFast, given: Sequence[Row]) -> list[Example]:
-    return list(preparation(tokenizer).examples(given))
+    return [example for batch in preparation(tokenizer).batches(given) for example in batch]
 
 
 def fed(example: Example, labels: Sequence[int] | None = None) -> Fed:
@@ -123,7 +123,7 @@ def test_a_prompt_that_merges_with_its_response_is_refused(tokenizer: PreTrained
         messages=({"role": "user", "content": "Скл"}, {"role": "assistant", "content": "адываем"}),
     )
     with pytest.raises(Refused, match="row x: the tokens of the prompt are not the first"):
-        list(preparation(tokenizer, merging).examples([row]))
+        list(preparation(tokenizer, merging).batches([row]))
 
 
 def test_a_prompt_whose_last_white_space_is_tokenized_differently_alone_is_refused() -> None:
@@ -136,7 +136,7 @@ def test_a_prompt_whose_last_white_space_is_tokenized_differently_alone_is_refus
     row = Row(id="x", language="ru", messages=({"role": "user", "content": ""}, {"role": "assistant", "content": "1"}))
     assert core.encode("<s>a   1").tokens == ["<s>", "a", "  ", " ", "1"]
     with pytest.raises(Refused, match="row x: the tokens of the prompt are not the first"):
-        list(preparation(tokenizer, template).examples([row]))
+        list(preparation(tokenizer, template).batches([row]))
 
 
 # --- the choice of a template
@@ -237,7 +237,7 @@ def test_the_stock_template_of_a_family_trains_the_whole_response_behind_its_own
     stops = frozenset({int(tokenizer.convert_tokens_to_ids(family.end)), int(tokenizer.eos_token_id)})
     template = chat_template.choose(tokenizer, None, conversations(rows()))
     assert ("removes the reasoning" in template.why) == family.swapped
-    made = list(Preparation(tokenizer, template, stops).examples(rows()))
+    (made,) = Preparation(tokenizer, template, stops).batches(rows())
     preflight.check([fed(example) for example in made], tokenizer, stops)
     for row, example in zip(rows(), made, strict=True):
         asked = tokenizer.apply_chat_template([dict(row.messages[0])], add_generation_prompt=True)["input_ids"]

@@ -179,6 +179,7 @@ def test_the_stage_trains_in_another_process(
     given = {name: value for name, value in TINY.items() if name != "report_to"}
     made = job(sft=given, lora={"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "target_modules": "all-linear"})
     report = train.train_apart(made, Train(student="someone/student"), Screen(), Place(), lambda _: None)
+    assert report
     assert report.steps == 2
     with sqlite3.connect(tmp_path / "trackio" / "lessons.db") as database:
         logged = [json.loads(metrics) for (metrics,) in database.execute("SELECT metrics FROM metrics")]

@@ -51,7 +51,9 @@ def run(run: Run) -> None:
         write_rows(Path(job.rows), run, data)
         with Checkpoints(run, inputs, student, started) as checkpoints:
             report = train_apart(job, recipe, run.screen, here, checkpoints.offer)
-        if here.first:
+        if report is None:
+            run.screen.say("train: this machine has done its part; the first one publishes")
+        else:
             made = _facts(run, inputs, report, time.monotonic() - started)
             _publish(run, made, Path(job.output), before)
             checkpoints.drop()
@@ -105,8 +107,8 @@ def write_job(folder: Path, run: Run, student: Input, weights: Path, resume: Pat
     return job
 
 
-def train_apart(job: Job, recipe: Train, screen: Screen, here: Place, offer: Callable[[Saved], None]) -> Report:
-    """Run the training process to its end, show its progress and offer its checkpoints."""
+def train_apart(job: Job, recipe: Train, screen: Screen, here: Place, offer: Callable[[Saved], None]) -> Report | None:
+    """Run the training process to its end, show its progress and offer its checkpoints. The first machine reports."""
     folder = Path(job.output).parent
     command = launch.command(recipe, folder / "job.json", here)
     with launch.started(command, folder / "training.log") as process:
@@ -121,10 +123,10 @@ def train_apart(job: Job, recipe: Train, screen: Screen, here: Place, offer: Cal
                 steps = Progress.model_validate(event["progress"], strict=False).steps
                 with screen.bar("train", steps) as bar:
                     _follow(events, bar, offer)
-    if process.returncode or not job.report.exists():
+    if process.returncode or here.first != job.report.exists():
         log = (folder / "training.log").read_text("utf-8", "replace")
         raise StageError(f"training failed: {launch.reason(process.returncode, log)}")
-    return Report.model_validate_json(job.report.read_text("utf-8"), strict=False)
+    return Report.model_validate_json(job.report.read_text("utf-8"), strict=False) if here.first else None
 
 
 def _follow(events: Iterable[Mapping[str, Any]], bar: Bar, offer: Callable[[Saved], None]) -> None:

@@ -88,8 +88,10 @@ def render(
 
 
 def _response(message: Mapping[str, str], field: bool) -> dict[str, str]:
+    if not field:
+        return dict(message)
     chain = split(message["content"])
-    if not field or chain.reasoning is None or chain.defects:
+    if chain.reasoning is None or chain.defects:
         return dict(message)
     # transformers offers it to the template under each of the names that models have for it
     return {"role": message["role"], "content": chain.answer, "reasoning_content": chain.reasoning}

@@ -10,8 +10,10 @@ Where the response begins is read off the tokens of the whole, and proven: the t
 have to be compared with those of the prompt by itself.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -70,14 +72,34 @@ class Preparation:
         self.added = {number: token.content for number, token in tokenizer.added_tokens_decoder.items()}
         self._tails: dict[tuple[int, str], list[int]] = {}
 
-    def examples(self, rows: Sequence[Row]) -> Iterator[Example]:
-        rendered = render(self.tokenizer, self.template, [row.messages for row in rows])
-        encodings = self.core.encode_batch([whole for _, whole in rendered], add_special_tokens=False)
-        for row, (prompt, _), encoding in zip(rows, rendered, encodings, strict=True):
-            ids: list[int] = encoding.ids
-            start = self._start(row, prompt, encoding, ids)
-            end = next((i + 1 for i in range(len(ids) - 1, start - 1, -1) if ids[i] in self.stops), len(ids))
-            yield Example(row, start, ids, end)
+    def batches(self, rows: Iterable[Row]) -> Iterator[list[Example]]:
+        """The examples, a batch at a time. While one is tokenized, which takes no Python, the one before is finished
+        and the one behind is rendered."""
+        with ThreadPoolExecutor(1) as tokenizing:
+            before: Callable[[], list[Example]] | None = None
+            for batch in _batches(rows):
+                rendered = render(self.tokenizer, self.template, [row.messages for row in batch])
+                encodings = tokenizing.submit(self._encode, [whole for _, whole in rendered])
+                if before:
+                    yield before()
+                before = partial(self._finish, batch, rendered, encodings)
+            if before:
+                yield before()
+
+    def _encode(self, texts: list[str]) -> list[Encoding]:
+        return self.core.encode_batch(texts, add_special_tokens=False)
+
+    def _finish(
+        self, rows: list[Row], rendered: list[tuple[str, str]], encodings: Future[list[Encoding]]
+    ) -> list[Example]:
+        triples = zip(rows, rendered, encodings.result(), strict=True)
+        return [self._example(row, prompt, encoding) for row, (prompt, _), encoding in triples]
+
+    def _example(self, row: Row, prompt: str, encoding: Encoding) -> Example:
+        ids: list[int] = encoding.ids
+        start = self._start(row, prompt, encoding, ids)
+        end = next((i + 1 for i in range(len(ids) - 1, start - 1, -1) if ids[i] in self.stops), len(ids))
+        return Example(row, start, ids, end)
 
     def _start(self, row: Row, prompt: str, encoding: Encoding, ids: list[int]) -> int:
         """The number of tokens of the prompt, which are the first tokens of the whole: else refused."""
@@ -106,8 +128,7 @@ def prepare(rows: Path, target: Path, preparation: Preparation, max_length: int 
     """Write the examples of all rows to an Arrow file, cut to `max_length`, and measure them as they were before."""
     found = _Measuring()
     with rows.open("rb") as lines, pa.OSFile(str(target), "wb") as file, pa.ipc.new_stream(file, SCHEMA) as stream:
-        for batch in _batches(Row.model_validate_json(line, strict=False) for line in lines):
-            examples = list(preparation.examples(batch))
+        for examples in preparation.batches(Row.model_validate_json(line, strict=False) for line in lines):
             stream.write_batch(table(examples, max_length))
             found.add(examples, max_length)
     return found.measure()
