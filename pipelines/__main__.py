@@ -47,6 +47,9 @@ RecipeName = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe, in YAML.")
 ]
+ShardOption = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="Only this part of the work, of N (I from 1 on).")
+]
 Limit = Annotated[int | None, typer.Option(help="At most so many prompts and benchmark items per language.")]
 Languages = Annotated[str | None, typer.Option(metavar="RU,UK", help="Only these languages of the recipe.")]
 BuildArguments = Annotated[
@@ -97,10 +100,7 @@ def _stage_command(name: "Stage", help_text: str) -> Callable[..., None]:
         set_: Overrides = None,
         limit: Limit = None,
         languages: Languages = None,
-        shard: Annotated[
-            str | None,
-            typer.Option(metavar="I/N", help="Only this part of the work, of N (I from 1 on)."),
-        ] = None,
+        shard: ShardOption = None,
     ) -> None:
         with _started(recipe, set_, limit, languages) as run:
             _work(run, name, shard)
@@ -164,6 +164,7 @@ def launch_command(
     set_: Overrides = None,
     limit: Limit = None,
     languages: Languages = None,
+    shard: ShardOption = None,
     image: Annotated[
         str | None, typer.Option(help="The image to use as it is; on docker, without one it is built from this clone.")
     ] = None,
@@ -179,6 +180,8 @@ def launch_command(
 ) -> None:
     """Run one stage elsewhere: in a container on this machine, as a job of Hugging Face, or by GitHub's Actions."""
     (name,) = _between(stage, stage)
+    if shard and (name not in SHARDED or on == "actions"):
+        raise typer.BadParameter(f"--shard is for {', '.join(SHARDED)}, and on actions there is --input shards=N")
     if on == "actions":
         from pipelines.launch import actions
         from pipelines.screen import Screen
@@ -188,11 +191,12 @@ def launch_command(
         return
     with _started(recipe, set_, limit, languages) as run:
         if on == "docker":
-            _in_docker(run, name, image, build_arg, gpus, memory)
+            _in_docker(run, name, image, build_arg, gpus, memory, shard)
         else:
             from pipelines.launch import jobs, specify
 
-            jobs.run(specify(name, run.recipe, run.hub.token), run.hub.api, run.screen, image, flavor, timeout)
+            task = specify(name, run.recipe, run.hub.token, shard=shard)
+            jobs.run(task, run.hub.api, run.screen, image, flavor, timeout)
 
 
 @app.command("import")
@@ -341,7 +345,13 @@ def _work(run: "Run", stage: str, shard: str | None = None) -> None:
 
 
 def _in_docker(
-    run: "Run", stage: "Stage", image: str | None, arguments: list[str] | None, gpus: str | None, memory: str | None
+    run: "Run",
+    stage: "Stage",
+    image: str | None,
+    arguments: list[str] | None,
+    gpus: str | None,
+    memory: str | None,
+    shard: str | None = None,
 ) -> None:
     from pipelines.launch import specify
 
@@ -351,7 +361,8 @@ def _in_docker(
         from pipelines.errors import StageError
 
         raise StageError(f"the Python package {missing.name} is not installed: pip install '.[launch]'") from None
-    docker.run(specify(stage, run.recipe, run.hub.token), run.screen, image, arguments or (), gpus, memory)
+    task = specify(stage, run.recipe, run.hub.token, shard=shard)
+    docker.run(task, run.screen, image, arguments or (), gpus, memory)
 
 
 def _between(first: str | None, last: str | None) -> "tuple[Stage, ...]":

@@ -66,6 +66,11 @@ def test_a_stage_gets_the_image_that_holds_what_it_starts(
     assert task.command == ("thinkin", stage)
 
 
+def test_a_part_of_a_stage_is_a_part_of_its_command(tmp_path: Path) -> None:
+    task = specify("generate", loaded(tmp_path, {"kind": "vllm"}), SECRET, shard="2/3")
+    assert task.command == ("thinkin", "generate", "--shard", "2/3")
+
+
 def test_judges_that_are_served_within_the_stage_take_the_image_with_a_server(tmp_path: Path) -> None:
     judge = {"kind": "rubric", "name": "logic", "engine": "large", "instruction": "logic.v1"}
     task = specify("judge", loaded(tmp_path, {"kind": "tgi"}, judge={"judges": [judge]}), SECRET)

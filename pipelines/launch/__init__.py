@@ -53,8 +53,17 @@ class Task:
         return {"thinkin.stage": self.stage, "thinkin.recipe": self.recipe}
 
 
-def specify(stage: Stage, recipe: Recipe, token: str, environment: Mapping[str, str] = os.environ) -> Task:
-    """What it takes to run this stage. Raises RecipeError where no image could, StageError where a key is missing."""
+def specify(
+    stage: Stage,
+    recipe: Recipe,
+    token: str,
+    environment: Mapping[str, str] = os.environ,
+    shard: str | None = None,
+) -> Task:
+    """What it takes to run this stage, or the part `shard` of it, such as 2/4.
+
+    Raises RecipeError where no image could, StageError where a key is missing.
+    """
     if stage == "train" and recipe.train.template and Path(recipe.train.template).is_file():
         raise RecipeError(f"train.template: a container has no file {recipe.train.template}; name a template of TRL")
     engines = recipe.engines_of(stage)
@@ -66,7 +75,7 @@ def specify(stage: Stage, recipe: Recipe, token: str, environment: Mapping[str, 
         recipe=recipe.name,
         image=image_for(stage, bool(started)),
         server=_server(stage, started),
-        command=("thinkin", stage),
+        command=("thinkin", stage, *(("--shard", shard) if shard else ())),
         environment={**handed_on, "THINKIN_RECIPE": dump(recipe)},
         secrets={**_identity(token, environment), **_keys(engines, environment)},
         gpu=stage == "train" or bool(started),

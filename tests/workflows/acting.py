@@ -5,6 +5,7 @@ Jobs run on the host, without containers. Actions of others are replaced by stub
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,9 +26,15 @@ class Acted:
     events: tuple[dict[str, Any], ...]
     stderr: str
 
-    def results(self) -> dict[str, str]:
-        """success or failure of each job that ran, by the name that GitHub's page would show."""
-        return {event["job"]: event["jobResult"] for event in self.events if "jobResult" in event}
+    def results(self) -> dict[str, list[str]]:
+        """success or failure of each job that ran, by its name in the workflow; of all its parts, where it has many."""
+        found: dict[str, list[str]] = {}
+        for event in self.events:
+            if "jobResult" in event:
+                first, second, *_ = event["job"].split("/")
+                name = second.strip() if first == "pipeline" else re.sub(r"-\d+$", "", first)
+                found.setdefault(name, []).append(event["jobResult"])
+        return found
 
     def summary(self) -> str:
         """What the jobs wrote for the page of the run."""

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import typer
 import yaml
 
+from pipelines.__main__ import app
 from pipelines.launch import SERVED, Image
 from pipelines.recipe import STAGES
-from pipelines.workflow import WITH_SERVER
+from pipelines.workflow import SHARDED, WITH_SERVER
 
 ROOT = Path(__file__).parent.parent.parent
 WORKFLOWS = {path.stem: path for path in (ROOT / ".github/workflows").glob("*.yml")}
@@ -160,6 +162,15 @@ def test_each_stage_waits_for_the_one_before_it_and_for_the_plan() -> None:
         stage: ["plan", before] if before else ["plan"] for before, stage in zip(("", *STAGES), STAGES, strict=False)
     }
     assert set(jobs("pipeline")["report"]["needs"]) == {"plan", *STAGES}
+
+
+def test_the_stages_that_the_plan_splits_are_those_that_take_a_shard() -> None:
+    taking = {stage for stage in STAGES if "--shard" in {flag for it in commands()[stage].params for flag in it.opts}}
+    assert taking == set(SHARDED)
+
+
+def commands() -> dict[str, Any]:
+    return typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_keys_of_engines_go_only_to_the_stages_that_ask_models() -> None:
