@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,12 @@ def _door(engine: Engine, url: str, name: str, template: Template) -> Door:
     return OpenAIDoor(wire, name, template, engine.kind != "openai", limits)
 
 
+PAGE = 256
+"""Tokens of a page of the cache of `transformers serve`."""
+SPARE = 0.5
+"""It lets no new request in when few of the pages are free."""
+
+
 def _command(engine: Engine, hub: Hub, revision: str, port: int) -> tuple[list[str], str]:
     """The server's command line, and the name it gives to the model."""
     name = engine.model
@@ -101,6 +108,8 @@ def _command(engine: Engine, hub: Hub, revision: str, port: int) -> tuple[list[s
             name = str(hub.folder(engine.model, "model", revision, ignore=["*.gguf"]))
             command = [str(Path(sys.executable).parent / "transformers"), "serve", name, "--continuous-batching"]
             command += ["--port", str(port), "--host", "127.0.0.1"]
+            # left alone it takes nine tenths of what memory is free, and on a processor reads all of it in every step
+            command += ["--cb-num-blocks", str(ceil(engine.parallel * engine.context / PAGE * (1 + SPARE)))]
         case "vllm":
             command = ["vllm", "serve", engine.model, "--revision", revision, "--port", str(port)]
             command += ["--max-model-len", str(engine.context)]

@@ -6,6 +6,7 @@ Both say with `mend` that the server runs, to a request that did not find it run
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import tempfile
 import time
@@ -20,6 +21,7 @@ from pipelines.llm import Door
 from pipelines.llm.pace import DIED
 from pipelines.llm.wire import Fault
 from pipelines.recipe import Engine
+from pipelines.tether import tethered
 
 READY_WITHIN = 1_800.0
 """Seconds a server may take to load its model: a 70B one from a network disk takes many minutes."""
@@ -92,21 +94,20 @@ class Server:
         return "does not answer" if code is None else f"ended with code {code}"
 
     async def _start(self) -> None:
-        try:
-            with self._log.open("ab") as log:
-                self._process = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    env=self._environment,
-                )
-        except FileNotFoundError:
+        if not shutil.which(self._command[0]):
             raise StageError(
                 f"there is no program {self._command[0]} here: install it, run this stage in its image, or give the "
                 "engine a url"
-            ) from None
+            )
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *tethered(self._command),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=self._environment,
+            )
         if not await self._ready(READY_WITHIN):
             raise StageError(f"{self._name} did not get ready, it {self._state()}: {self._tail()}")
 

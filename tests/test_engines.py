@@ -84,7 +84,7 @@ def test_a_server_that_is_killed_is_started_again_and_no_sample_is_lost() -> Non
         async with served(said) as (door, server):
             waiting = [asyncio.create_task(door.ask(question(f"number {number}"))) for number in range(40)]
             await waiting[0]
-            os.kill(process_of(server).pid, signal.SIGKILL)
+            os.killpg(process_of(server).pid, signal.SIGKILL)
             replies = await asyncio.gather(*waiting)
             assert door.usage.requests == 40
             return [reply.text for reply in replies]
@@ -127,7 +127,7 @@ def test_a_server_that_does_not_answer_any_more_is_ended_and_started_again(monke
     async def run() -> None:
         async with served(said) as (door, server):
             first = process_of(server).pid
-            os.kill(first, signal.SIGSTOP)
+            os.killpg(first, signal.SIGSTOP)
             await server.mend(float("inf"))
             assert process_of(server).pid != first
             await door.ask(question("still there?"))

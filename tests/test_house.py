@@ -37,7 +37,7 @@ ROWS = (
     ("engines", "llm"),
     ("imports",),
     ("run", "screen"),
-    ("hub", "parquet", "ids"),
+    ("hub", "parquet", "ids", "tether"),
     ("chains", "language", "answers", "problems", "lexicon", "estimates", "contamination"),
     ("recipes", "recipe", "benchmarks", "instructions", "records", "facts", "errors"),
 )

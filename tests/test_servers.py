@@ -14,6 +14,8 @@ import httpx2
 import pytest
 from tiny import make_student
 
+from pipelines.tether import tethered
+
 TEMPLATE = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
 ROOT = Path(__file__).parent.parent
 TEXTS = [
@@ -221,17 +223,28 @@ def test_sigterm_ends_a_server_with_code_0(tiny: Path) -> None:
         assert process.wait(timeout=10) == 0
 
 
-def test_a_server_ends_when_its_parent_is_killed(tiny: Path) -> None:
+def test_what_a_stage_started_ends_when_the_stage_is_killed(tiny: Path) -> None:
     port = free_port()
-    starter = f"import subprocess; subprocess.run({command('batched', tiny, port)!r})"
-    parent = subprocess.Popen([sys.executable, "-c", starter], cwd=ROOT)
-    address = wait_until_ready(port, parent)
-    parent.kill()
-    parent.wait()
+    starter = f"""
+import subprocess
+from pipelines.tether import tethered
+subprocess.run(tethered({command("batched", tiny, port)!r}), start_new_session=True)
+"""
+    stage = subprocess.Popen([sys.executable, "-c", starter], cwd=ROOT)
+    address = wait_until_ready(port, stage)
+    stage.kill()
+    stage.wait()
     until = time.monotonic() + 20
     while answers(address):
-        assert time.monotonic() < until, "the server outlives its parent"
+        assert time.monotonic() < until, "the server outlives the stage"
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("code", [0, 3, -signal.SIGKILL])
+def test_a_tethered_command_ends_with_its_own_code(code: int) -> None:
+    last = f"os.kill(os.getpid(), {-code})" if code < 0 else f"os._exit({code})"
+    ended = subprocess.run(tethered([sys.executable, "-c", f"import os; {last}"]), cwd=ROOT, start_new_session=True)
+    assert ended.returncode == code
 
 
 @pytest.mark.parametrize(

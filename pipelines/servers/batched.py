@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from pipelines.servers import common_options, end_on_signal, end_with_parent
+from pipelines.servers import common_options, end_on_signal
 from pipelines.servers.batches import Batches
 
 if TYPE_CHECKING:
@@ -247,7 +247,6 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="requests answered at the same time")
     parser.add_argument("--context", type=int, help="tokens per request (default: as many as the model bears)")
     options = parser.parse_args()
-    end_with_parent()
     end_on_signal()
     try:
         server = load(options.model, options.alias, options.batch, options.context)

@@ -10,7 +10,7 @@ import signal
 import sys
 from types import ModuleType
 
-from pipelines.servers import common_options, end_on_signal, end_with_parent
+from pipelines.servers import common_options, end_on_signal
 
 
 def parameters(options: argparse.Namespace, xllamacpp: ModuleType) -> object:
@@ -43,7 +43,6 @@ def main() -> None:
         # before any of our code could set it.
         os.environ["GOMP_SPINCOUNT"] = "0"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves again
-    end_with_parent()
     if not options.model.is_file():
         sys.exit(f"there is no file {options.model}: check the model's repo and `file` in the recipe")
     xllamacpp = importlib.import_module("xllamacpp")  # a C extension that tells a type checker nothing

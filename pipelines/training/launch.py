@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import StageError
 from pipelines.recipe import Train
+from pipelines.tether import tethered
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,12 +71,15 @@ def started(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[str]
     """The process, with what it logs in a file; it does not outlive the block."""
     with (
         log.open("w") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT) as process,  # noqa: S603
+        subprocess.Popen(  # noqa: S603
+            tethered(command), stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT, start_new_session=True
+        ) as process,
     ):
         try:
             yield process
         except BaseException:
-            process.terminate()
+            with suppress(ProcessLookupError):  # it has ended
+                os.killpg(process.pid, signal.SIGTERM)
             raise
 
 
