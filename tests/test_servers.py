@@ -110,7 +110,7 @@ def test_scores_are_those_of_the_model_alone_and_in_a_batch(batched: str, tiny: 
         expected = logits.log_softmax(-1).gather(-1, ids[0, 1:, None]).squeeze(-1).tolist()
         for answer in (alone[number], *together[number :: len(TEXTS)]):
             assert scores(answer) == pytest.approx(expected, abs=0.1)
-            assert sum(scores(answer)) / len(expected) == pytest.approx(sum(expected) / len(expected), abs=0.01)
+            assert sum(scores(answer)) / len(expected) == pytest.approx(sum(expected) / len(expected), abs=0.03)
 
 
 def test_an_answer_holds_what_was_asked_token_by_token(batched: str) -> None:
