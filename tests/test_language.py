@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
@@ -140,6 +141,48 @@ def test_maths_code_names_and_quotations_leave_a_chain_strict(text: str) -> None
     assert report(text, LABELS).strict("ru"), report(text, LABELS).segments
 
 
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Джон купил Machine Learning for Dummies и отдал за эту книгу 20 долларов.", "ru"),
+        ("В Python цикл while not found подходит, а def main не нужен.", "ru"),
+        ("小明买了 Machine Learning for Dummies 这本书。", "zh"),
+        ("题目说：“How many apples does she have in all?” 我们来翻译。", "zh"),
+        ("СНАЧАЛА ПОСЧИТАЕМ ЯБЛОКИ, ПОТОМ ВЫЧТЕМ ТЕ, ЧТО СЪЕЛИ ДЕТИ.", "ru"),
+        ("Ｆｉｒｓｔ ｗｅ ｃｏｕｎｔ ｔｈｅ ａｐｐｌｅｓ", "en"),
+        ("\u200f".join("First we count the apples, then the pears."), "en"),
+        ("\u200b".join("Сначала посчитаем яблоки, потом груши."), "ru"),
+        ("\u202eСначала посчитаем яблоки, потом груши.\u202c", "ru"),
+        (normalize("NFD", "Найдём второй ответ: ещё не всё посчитано."), "ru"),
+        ("Сначала посчита\u0301ем я\u0301блоки.", "ru"),
+        ("🤔 Хм... 👍🏽 Проверим! 🎉 Всё верно ✅", "ru"),
+        ("Prvo računamo vrednost. Zatim ćemo da proverimo šta je ostalo ovde.", "sr"),
+        ("Аввал нечта олма борлигини ҳисоблаймиз. Кейин бир қисмини айирамиз.", "uz"),
+        ("આપણે પહેલા સફરજન ગણીએ છીએ.", "gu"),  # no label: named all the same, so that it is nobody's own
+        ("ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᎢᎦ.", "mis"),
+        ("Пусть:\n```python\n# the code of a chain that was cut off before the fence was closed", "ru"),
+        ("電車は75 km走ったことになる。", "ja"),
+    ],
+)
+def test_odd_text_is_named(text: str, language: str) -> None:
+    found = report(text, LABELS)
+    assert found.majority(language), found
+    assert found.strict(language), found
+
+
+@pytest.mark.parametrize(
+    ("text", "languages"),
+    [
+        ("Нам нужно find the sum and then divide by two, и получим ответ.", ("ru", "en", "ru")),
+        ("Теперь WE NEED TO COUNT THE APPLES и это всё.", ("ru", "en", "ru")),
+        ("لنحسب العدد: the total is eight apples ثم نضيف واحدا.", ("ar", "en", "ar")),
+        ("The word яблоко is a noun, and so it is not a verb.", ("en", "ru", "en")),
+    ],
+)
+def test_a_clause_in_another_script_is_a_segment(text: str, languages: tuple[str, ...]) -> None:
+    assert tuple(segment.language for segment in report(text, ("ru", "en", "ar")).segments) == languages
+
+
 def test_text_without_letters_has_no_language() -> None:
     assert report("$x=1$, 17 + 4 = 21.", LABELS).language == UND
     assert not report("$x=1$", LABELS).strict("ru")
@@ -161,7 +204,9 @@ def test_any_text_is_reported_within_its_bounds(text: str) -> None:
     assert not found.shares or abs(sum(share for _, share in found.shares) - 1) < 1e-9
 
 
-@pytest.mark.parametrize("unit", ["$x$ ", "```\n", "\\begin{a} ", "\\a{", "<b", "a.b", "да, ", "да. ", "Hi да 你好 "])
+@pytest.mark.parametrize(
+    "unit", ["$x$ ", "```\n", "\\begin{a} ", "\\a{", "<b", "a.b", "да, ", "да. ", "Hi да 你好 ", "а", "«", "1. "]
+)
 def test_long_texts_take_linear_time(unit: str) -> None:
     start = time.perf_counter()
     report(unit * (200_000 // len(unit)), LABELS)

@@ -31,14 +31,14 @@ FLOOR = 4  # letters a segment needs to be given a language; two in the scripts 
 LANGID_WEIGHT = 0.3  # its features overlap, so its log-odds are several times too sure
 WORD_WEIGHT = 8.0  # log-odds of a common word, shared among the labels that have it
 LETTER_COST = 4.0  # log-odds against a label for each letter its alphabet has not
-PRIOR = 1.0  # log-odds of the languages with most text: a word that several have is rather theirs
+PRIORS = {"ru": 3.0, **dict.fromkeys(("en", "de", "es", "fr", "zh", "ar", "hi"), 1.0)}
+"""Log-odds of the languages with most text: a word that several have is rather theirs."""
 SWITCH_COST = 6.5  # log-odds that a change of language must be worth
 
 
 _TOKEN = re.compile(r"\n|[\w\u0300-\u036f\u064b-\u065f\u0900-\u0dff]+(?:['’ʻʼ]\w+)*")  # letters and marks
 _NO_WORDS = {"": 0, "\n": 1}  # the rows of what tells nothing: a word that is not known, the end of a line
 _SCRIPTS = lexicon.read("scripts")
-_LARGEST = frozenset(("en", "de", "es", "fr", "ru", "zh", "ar", "hi"))
 _ALPHABETS = lexicon.read("alphabets")
 _WORDS = lexicon.read("words")
 _VARIANTS = {  # langid's classes of a label, where they are not that one alone
@@ -86,8 +86,8 @@ class Report:
     def strict(self, language: str) -> bool:
         """Whether every determined segment is in `language`, and at least one is.
 
-        What is allowed in any language takes no part: maths, code, links, quotations, and in a foreign script names
-        and single words.
+        What is allowed in any language takes no part: maths, code, links, quotations; and beside another script names
+        and one or two words in Latin letters.
         """
         return [name for name, _ in self.shares] == [language]
 
@@ -218,7 +218,7 @@ def _evidence(script: str, labels: tuple[str, ...]) -> _Evidence:
         words[word] = len(word_rows)
         has = np.array([word in group for group in common], np.float64)
         word_rows.append(has * (WORD_WEIGHT / np.sqrt(has.sum())))
-    prior = np.array([PRIOR if label in _LARGEST else 0.0 for label in labels])
+    prior = np.array([PRIORS.get(label, 0.0) for label in labels])
     return _Evidence(columns, prior, letters, np.array(letter_rows), words, np.array(word_rows))
 
 

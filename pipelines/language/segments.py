@@ -29,7 +29,7 @@ _MASK = re.compile(
       (?:[²³]|\^\d)?(?![A-Za-zА-яё])                               # a number with its unit
     | (?<![\w.])[A-Za-z_][\w.]{0,60}(?:\(\)|\((?=[\w,\s]{0,40}\)))  # a call
     | \b(?:[A-Za-z]+[_\d]|[A-Za-z]*[a-z][A-Z])\w*             # snake_case, x1, camelCase
-    | (?<![^\W\d_])[A-Za-z](?![^\W\d_])                       # a variable
+    | (?<![^\W\d_]|[\u00ad\u200b-\u200f\u2060\ufeff])[A-Za-z](?![^\W\d_]|[\u00ad\u200b-\u200f\u2060\ufeff]) # a variable
     | (?<![A-Z][ ])\b[A-Z]{2,6}\b(?![ ][A-Z]{2})              # GCD
     | (?:(?<!\S)"|[«“„「『])[^"«»”“„」』\n]{1,200}["»”“」』](?=[\s.,;:!?)。、，？！：；]|\Z) # a quotation
     | \d+)
@@ -45,7 +45,8 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 _BLOCKS = lexicon.read("blocks")
 _CODE = frozenset(lexicon.read("code")["code"])
 ALONE = {"cjk": 2, "hangul": 2, "thai": 3, "lao": 3, "khmer": 3, "burmese": 3}  # letters that make a word or two
-BICAMERAL = ("latin", "cyrillic", "greek")  # here a foreign run of three plain words is more than a name
+BICAMERAL = ("latin", "cyrillic", "greek")  # here a word with a capital may be a name
+LATIN_WORDS = 3  # plain words that make a foreign run speech; fewer are terms and code, which all languages borrow
 _NAMES = ("", *_BLOCKS)
 
 
@@ -109,11 +110,11 @@ def _spans(masked: str) -> Iterator[tuple[int, int]]:
 def _main(masked: str, codes: _Codes, counts: _Ints) -> int:
     """The script of most letters; where that is not clear, of most letters in words that are no names."""
     top, second = np.argsort(counts)[:-3:-1].tolist()
-    if 2 * counts[second] <= counts[top] or _NAMES[top] not in BICAMERAL:
+    if 4 * counts[second] <= counts[top] or _NAMES[top] not in BICAMERAL:
         return int(top)
     plain = np.zeros(len(counts))
     for word in _WORD.finditer(masked):
-        if not word.group()[0].isupper():
+        if not word.group()[0].isupper() and word.group() not in _CODE:
             plain[codes[word.start()]] += len(word.group())
     return int(np.argmax(plain)) or int(top)
 
@@ -145,7 +146,7 @@ def _runs(masked: str, places: _Ints, scripts: _Codes, main: int) -> list[Piece]
 def _speaks(run: str, script: str, letters: int) -> bool:
     """Whether a run of a foreign script inside a sentence is speech of its own."""
     if script in BICAMERAL:
-        return len(plain_words(run)) >= 3
+        return len(plain_words(run)) >= (LATIN_WORDS if script == "latin" else 1)
     return letters >= ALONE.get(script, 6)
 
 
