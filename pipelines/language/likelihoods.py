@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 UNKNOWN_COST = 10.0  # log-odds against a label that langid does not know: its words must make up for it
-BATCH = 4000  # bytes at once, so that what they need fits into the cache
+BATCH = 1000  # bytes at once: few enough to stay in the cache, and for BLAS not to wait for a second thread
 _ROOT = b"\xff"
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
