@@ -280,7 +280,7 @@ class Checkpoints(Config):
 
 class Recipe(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    namespace: str | None = None
+    namespace: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """The Hub account to publish under; the token's own where not given."""
     private: bool = False
     license: str = "apache-2.0"

@@ -17,6 +17,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent.parent
 WORKFLOWS = ROOT / ".github/workflows"
+ACT = Path(sys.executable).parent / "act"
 STUBS = Path(__file__).parent / "stubs"
 
 
@@ -53,7 +54,7 @@ def dispatch(
     environment: Mapping[str, str] | None = None,
 ) -> Acted:
     """Press "Run workflow". `home` is that of the runner, where act's log stays; `environment` the runner's own."""
-    command = [str(Path(sys.executable).parent / "act"), "workflow_dispatch", "-W", str(WORKFLOWS / workflow)]
+    command = [str(ACT), "workflow_dispatch", "-W", str(WORKFLOWS / workflow)]
     command += ["-P", "self-hosted=-self-hosted", "--pull=false", "--json"]
     for uses in stubbed():
         command += ["--local-repository", f"{uses}={STUBS / uses.split('@')[0].rpartition('/')[2]}"]

