@@ -29,6 +29,7 @@ from pipelines.training.job import Job, Report
 from pipelines.training.launch import Place
 
 CHATML = chat_template_utils.qwen2_5_chat_template
+LORA = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "target_modules": "all-linear"}
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +99,15 @@ def test_a_full_training_leaves_a_model_with_its_template(
     assert events[-1]["progress"]["step"] == events[-1]["progress"]["steps"] == report.steps
 
 
-def test_packed_rows_are_checked_and_do_not_see_each_other(job: Callable[..., Job]) -> None:
-    made = job(sft={**TINY, "packing": True, "max_steps": 1, "learning_rate": 0.0})
-    sft.train(made)
-    packed = Report.model_validate_json(made.report.read_text(), strict=False)
-    apart = job(sft={**TINY, "max_steps": 1, "learning_rate": 0.0, "per_device_train_batch_size": 8})
-    sft.train(apart)
-    unpacked = Report.model_validate_json(made.report.read_text(), strict=False)
+@pytest.mark.parametrize("lora", [None, LORA])
+def test_packed_rows_are_checked_and_do_not_see_each_other(
+    job: Callable[..., Job], lora: dict[str, Any] | None
+) -> None:
+    once = {**TINY, "max_steps": 1, "learning_rate": 0.0, "bf16": False}
+    made = job(sft={**once, "packing": True, "model_init_kwargs": {"dtype": "float32"}}, lora=lora)
+    packed = Report.model_validate_json(trained(made), strict=False)
+    apart = job(sft={**once, "per_device_train_batch_size": 8, "model_init_kwargs": {"dtype": "float32"}}, lora=lora)
+    unpacked = Report.model_validate_json(trained(apart), strict=False)
     assert packed.tokens == unpacked.tokens
     assert packed.loss[0][1] == pytest.approx(unpacked.loss[0][1], abs=1e-5)
 
@@ -177,7 +180,7 @@ def test_the_stage_trains_in_another_process(
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # no network but this test's own
     given = {name: value for name, value in TINY.items() if name != "report_to"}
-    made = job(sft=given, lora={"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "target_modules": "all-linear"})
+    made = job(sft=given, lora=LORA)
     report = train.train_apart(made, Train(student="someone/student"), Screen(), Place(), lambda _: None)
     assert report
     assert report.steps == 2

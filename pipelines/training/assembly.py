@@ -31,7 +31,7 @@ def assemble(job: Job, tokenizer: PreTrainedTokenizerBase) -> None:
 def _publish_adapter(job: Job) -> None:
     """Copy the adapter, with the student named by its repo instead of by a folder of this machine."""
     folder = Path(job.output) / "adapter"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(job.trained / "adapter_model.safetensors", folder)
     settings = json.loads((job.trained / "adapter_config.json").read_text("utf-8"))
     settings |= {"base_model_name_or_path": job.student_repo, "revision": job.student_revision}

@@ -66,8 +66,8 @@ def add_frozen_head(model: PeftModel) -> None:
     base: Any = model.get_base_model()
     original = base.forward
 
-    def forward(*, labels: torch.Tensor, fused_lm_head: bool = False, **inputs: object) -> object:
-        if not fused_lm_head:
+    def forward(*, labels: torch.Tensor | None = None, fused_lm_head: bool = False, **inputs: object) -> object:
+        if not fused_lm_head or labels is None:
             return original(labels=labels, **inputs)
         hidden = base.base_model(**inputs).last_hidden_state[:, :-1]
         labels = labels[:, 1:]
