@@ -12,7 +12,8 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     training/        what *train* runs in processes of its own: the pre-flight, the training, its checkpoints
     flow             items -> rows of a repo: bounded concurrency, resume, journal, checkpoints, shards, failures;
                      diagnosis: when too many of them fail
-    cards, tables    run facts and results -> card text and tables; measures: rows of an evaluation -> what they say
+    cards, tables    run facts and results -> card text and tables; measures: rows of an evaluation -> what they say;
+                     reference: what others published, beside it
     sources          where questions come from: Hub data sets, reasoning_gym, our own word problems; held_out: what the
                      benchmarks ask
     engines, llm     start, watch, restart and stop a server (processes); ask it, with the only retry; probe it first

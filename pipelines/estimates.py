@@ -66,6 +66,11 @@ def ratios(over: Floats, under: Floats, shares: Sequence[bool]) -> list[Estimate
     return found
 
 
+def proportion(yes: int, n: int) -> Estimate:
+    """So many of n that were drawn independently."""
+    return _wilson(yes / n, n, _Z95)
+
+
 def paired(over: Floats, under: Floats) -> Paired:
     """The mean difference: `over` holds each cluster's sum of differences, `under` how many they are."""
     if not len(over):

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from pipelines.estimates import Estimate
 from pipelines.measures import ALL, ANY, FEW, MEASURES, TITLES, Difference, Line
+from pipelines.reference import Beside
 
 FORM = ("valid_think", "think_majority", "think_strict", "answer_in_language", "correct", "joint")
 DETAIL = ("output_strict", "correct_given", ANY, "loop", "unclosed", "truncated")
@@ -59,6 +60,23 @@ def markdown(lines: Sequence[Line], differences: Sequence[Difference]) -> str:
     grids = [*_line_grids(lines, short=False), *([_in_full(differences)] if differences else [])]
     tables = [_markdown(grid) for grid in grids]
     return "\n\n".join([*tables, *(escape(note) for note in notes(lines, differences))])
+
+
+def beside(rows: Sequence[Beside], model: str) -> str:
+    """Our lines next to those that a reference published, for a card; empty where there are none."""
+    if not rows:
+        return ""
+    head = ("lang", "benchmark", "way", "measure", "published", "n", "ours", "n")
+    cells = [
+        (
+            *(row.language, row.line.benchmark, row.line.way, TITLES[row.measure]),
+            *(shown(row.theirs, row.measure), _count(row.questions)),
+            *(shown(row.ours, row.measure), _count(row.line.items)),
+        )
+        for row in rows
+    ]
+    note = "The questions are others, so only whether the intervals lie apart says something."
+    return f"{_markdown(Grid(f'Beside {model}', head, cells, names=4))}\n\n{escape(note)}"
 
 
 def _markdown(grid: Grid) -> str:

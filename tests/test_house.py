@@ -32,7 +32,7 @@ ROWS = (
     tuple(f"stages.{stage}" for stage in STAGES),
     ("training",),
     ("flow",),
-    ("cards", "tables", "measures"),
+    ("cards", "tables", "measures", "reference"),
     ("sources", "held_out"),
     ("engines", "llm"),
     ("imports",),

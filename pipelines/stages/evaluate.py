@@ -9,7 +9,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines import answers, cards, chains, engines, held_out, instructions, language, measures, sources, tables
+from pipelines import (
+    answers,
+    cards,
+    chains,
+    engines,
+    held_out,
+    instructions,
+    language,
+    measures,
+    reference,
+    sources,
+    tables,
+)
 from pipelines.errors import StageError
 from pipelines.facts import Facts, Input
 from pipelines.flow import Item, Output, Placed, each
@@ -47,7 +59,7 @@ def run(run: Run) -> None:
     inputs = [*asked, chosen.input, *held_out.inputs(run)]
     with Output(run, "evaluate", run.results, Result, inputs, counts) as output:
         if output.up_to_date():
-            show(run, output.all_rows())
+            tables.render(*lines_of(run, output.all_rows()), run.screen.console)
             return
         held = held_out.load(run)
         clean, overlaps = unseen(held.items, seen_in_training(run, held, chosen))
@@ -58,14 +70,15 @@ def run(run: Run) -> None:
         asyncio.run(_fill(run, output, list(output.open(items)), models))
         told = output.finish(
             lambda rows: {
-                "table": tables.markdown(*lines_of(run, rows)),
+                "table": card_tables(run, rows),
                 "seen_in_training": [overlap.model_dump() for overlap in overlaps],
                 "skipped": [str(one) for one in held.skipped],
             }
         )
         if told.complete:
-            _update_card(run, trained, *lines_of(run, output.all_rows()), told)
-            show(run, output.all_rows())
+            lines, apart = lines_of(run, output.all_rows())
+            _update_card(run, trained, lines, apart, told)
+            tables.render(lines, apart, run.screen.console)
 
 
 def lines_of(run: Run, rows: Iterable[Result]) -> tuple[Sequence[Line], Sequence[Difference]]:
@@ -73,8 +86,9 @@ def lines_of(run: Run, rows: Iterable[Result]) -> tuple[Sequence[Line], Sequence
     return measures.summarise(cells), differences(run, cells)
 
 
-def show(run: Run, rows: Iterable[Result]) -> None:
-    tables.render(*lines_of(run, rows), run.screen.console)
+def card_tables(run: Run, rows: Iterable[Result]) -> str:
+    lines, apart = lines_of(run, rows)
+    return "\n\n".join(filter(None, (tables.markdown(lines, apart), compared(run, lines))))
 
 
 def engines_of(run: Run, trained: Snapshot) -> dict[str, Engine]:
@@ -239,6 +253,13 @@ def differences(run: Run, cells: Sequence[Cell]) -> list[Difference]:
     ]
     taxes = [measures.tax(cells, way.name, english.name) for way, english in taxed(ways)]
     return [*found, *(difference for one in taxes for difference in one)]
+
+
+def compared(run: Run, lines: Sequence[Line]) -> str:
+    """The trained model beside the reference's published table, in the languages that both have."""
+    trained = next((way.name for way in run.recipe.evaluate.ways if way.model == "trained"), None)
+    rows = reference.beside(line for line in lines if line.way == trained)
+    return tables.beside(rows, reference.published().model)
 
 
 def pairs(ways: Sequence[Way]) -> Iterator[tuple[Way, Way]]:
