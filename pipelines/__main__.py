@@ -199,6 +199,15 @@ def launch_command(
             jobs.run(task, run.hub.api, run.screen, image, flavor, timeout)
 
 
+@app.command("calibrate")
+def calibrate_command(recipe: RecipeName, set_: Overrides = None, languages: Languages = None) -> None:
+    """Compare a recipe's judges with scores that people gave, before they are believed; publishes nothing."""
+    with _started(recipe, set_, None, languages) as run:
+        from pipelines import calibration
+
+        calibration.run(run)
+
+
 @app.command("import")
 def import_command(recipe: RecipeName, set_: Overrides = None) -> None:
     """Put the models that a recipe imports on the Hub, where they are not there yet."""

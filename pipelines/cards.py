@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
+from math import isnan
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -147,6 +148,14 @@ def number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
+def interval(three: Sequence[float | None]) -> str:
+    """A value with its 95 % interval. JSON knows no NaN, so in facts that were read a missing one is None."""
+    value, low, high = [*three, None, None, None][:3]
+    if value is None or isnan(value):
+        return "–"
+    return f"{value:.2f}" if low is None or high is None or isnan(low) else f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -168,6 +177,7 @@ def _templates() -> Environment:
         "word": word,
         "fenced": fenced,
         "number": number,
+        "interval": interval,
         "duration": duration,
     }
     environment.globals |= {

@@ -71,6 +71,17 @@ def proportion(yes: int, n: int) -> Estimate:
     return _wilson(yes / n, n, _Z95)
 
 
+def of_sums(values: Floats, statistic: Callable[[Floats], Floats]) -> Estimate:
+    """Any statistic of the sums of columns, over resampled clusters. `values` holds clusters x columns; `statistic`
+    takes sums (draws x columns) and gives one number for each draw."""
+    mean = float(statistic(values.sum(0, keepdims=True))[0]) if len(values) else nan
+    if len(values) < 2:
+        return Estimate(mean, nan, nan)
+    draws = np.concatenate([statistic(counts @ values) for counts in _draws(len(values), _counts)])
+    (low,), (high,) = _middle(draws[:, None], len(values))
+    return Estimate(mean, float(low), float(high))
+
+
 def paired(over: Floats, under: Floats) -> Paired:
     """The mean difference: `over` holds each cluster's sum of differences, `under` how many they are."""
     if not len(over):
@@ -93,10 +104,10 @@ def holm(values: Sequence[float]) -> list[float]:
 def _resampled(over: Floats, under: Floats) -> tuple[list[Estimate], list[float]]:
     """The ratios by the bootstrap over clusters, and the standard error of each."""
     clusters = len(over)
-    means = _divide(over.sum(0), under.sum(0))
+    means = divide(over.sum(0), under.sum(0))
     if clusters < 2:
         return [Estimate(float(mean), nan, nan) for mean in means], [nan] * len(means)
-    values = np.concatenate([_divide(counts @ over, counts @ under) for counts in _draws(clusters, _counts)])
+    values = np.concatenate([divide(counts @ over, counts @ under) for counts in _draws(clusters, _counts)])
     lows, highs = _middle(values, clusters)
     estimates = [Estimate(*map(float, three)) for three in zip(means, lows, highs, strict=True)]
     return estimates, [sqrt(clusters / (clusters - 1)) * _deviation(column) for column in values.T]
@@ -107,7 +118,7 @@ def _deviation(values: Floats) -> float:
     return float(numbers.std()) if len(numbers) else nan
 
 
-def _divide(over: Floats, under: Floats) -> Floats:
+def divide(over: Floats, under: Floats) -> Floats:
     """Without a warning for nothing in nothing, which is NaN, or something in nothing, which is endless."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return over / under

@@ -53,18 +53,18 @@ def revision(source: HubSource, hub: Hub) -> Input:
 
 def _from_hub(source: HubSource, language: str, seed: int, hub: Hub) -> Iterator[Item]:
     read = revision(source, hub)
-    table = _table(source, read, language)
+    rows = table(source, read, language)
     for column in filter(None, (source.text, source.gold)):
-        if column not in table.column_names:
-            raise StageError(f"{source.id} has no column {column!r}; it has: {', '.join(table.column_names)}")
+        if column not in rows.column_names:
+            raise StageError(f"{source.id} has no column {column!r}; it has: {', '.join(rows.column_names)}")
     own = source.language.format(language=language)
     family = (source.config or source.id).format(language=language)
-    order = table.add_column("row", [str(number) for number in range(len(table))]).shuffle(seed=seed)
+    order = rows.add_column("row", [str(number) for number in range(len(rows))]).shuffle(seed=seed)
     for row in islice(order, source.rows):
         yield Item(read.repo, read.revision, family, row["row"], {own: row[source.text]}, _gold(source, row))
 
 
-def _table(source: HubSource, read: Input, language: str) -> Any:
+def table(source: HubSource, read: Input, language: str) -> Any:
     """The rows of the wanted language, as a `datasets.Dataset`."""
     import datasets
     from datasets.exceptions import DatasetNotFoundError

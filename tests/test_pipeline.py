@@ -25,6 +25,7 @@ ROWS = 12
 OVERLAP = 4
 """So many of the training problems are asked in the evaluation, too."""
 SEED = 5
+PEOPLE = {"language": "ru", "criterion": "fluency", "prompt": "?", "reasoning": "Думаю.", "answer": "1"}
 
 
 def scripted() -> Script:
@@ -55,7 +56,10 @@ def finished(hub_server: str, script: Script, tmp_path_factory: pytest.TempPathF
     connected.publish("tiny/student", "model", "a student", dict(files))
     with serving(script) as url:
         path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
-        path.write_text(yaml.safe_dump(config(url), allow_unicode=True), "utf-8")
+        people = path.with_name("people.jsonl")
+        people.write_text("\n".join(json.dumps(PEOPLE | {"score": score}) for score in (4, 4, 3, 5)), "utf-8")
+        tree = config(url) | {"calibration": {"file": str(people)}}
+        path.write_text(yaml.safe_dump(tree, allow_unicode=True), "utf-8")
         run = Run(recipes.load(str(path)), connected, Screen())
         for stage in (prompts, generate, judge, choose, train, evaluate):
             stage.run(run)
@@ -158,7 +162,19 @@ def test_english_thinking_and_wrong_answers_are_rejected_with_their_reasons(fini
 
 def test_judges_are_asked_only_about_what_passed_the_free_checks(finished: Run, script: Script) -> None:
     asked = [request for request in script.requests if "response_format" in request]
-    assert len(asked) == 2 * len(rows_of(finished, finished.judged, "judge", Judged))
+    assert len(asked) == 2 * len(rows_of(finished, finished.judged, "judge", Judged)) + 4  # scored by people, too
+
+
+def test_the_judges_agreement_with_people_stands_with_the_verdicts_and_the_data_chosen_by_them(finished: Run) -> None:
+    for repo, stage in ((finished.judged, "judge"), (finished.chosen, "choose")):
+        snapshot = finished.hub.need(repo, "dataset", stage)
+        assert snapshot.facts
+        (found,) = snapshot.facts.details["calibration"]
+        assert (found["judge"], found["items"], found["confusion"][2]) == ("fluency", 4, [0, 0, 0, 1, 0])
+        card = finished.hub.text(repo, "dataset", snapshot.revision, "README.md")
+        assert "| fluency | scripted | ru | 4 | 0 | 0.00" in card
+        assert "Warning: fluency: the judge is the teacher itself" in card
+        assert "Warning: logic (ru): not compared with scores of people" in card
 
 
 def test_one_response_per_prompt_is_chosen_and_all_others_are_kept_with_a_reason(finished: Run) -> None:

@@ -23,6 +23,8 @@ from pipelines.run import Run
 
 CONTAMINATED = "held out"
 """How the reason of a row begins whose prompt is an item of a benchmark."""
+JUDGES = ("calibration", "warnings", "disagreement")
+"""What *judge* found out about its judges, which whoever trains on their choice should read too."""
 
 
 def run(run: Run) -> None:
@@ -40,7 +42,9 @@ def run(run: Run) -> None:
             chosen[row.prompt.language] += reason is None
             contaminated[row.prompt.language] += bool(reason and reason.startswith(CONTAMINATED))
         compared = list(dict.fromkeys(asked.benchmark.name for asked in held.items))
-        details = {"compared": compared, "not_compared": [str(one) for one in held.skipped]}
+        told = source.facts.details if source.facts else {}
+        judges = {name: value for name, value in told.items() if name in JUDGES}
+        details = {"compared": compared, "not_compared": [str(one) for one in held.skipped], **judges}
         output.finish_whole(funnel(source.facts.counts if source.facts else {}, contaminated, chosen), details)
 
 

@@ -9,34 +9,22 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from itertools import chain
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from pipelines import answers, chains, engines, facts, instructions, language
-from pipelines.errors import SampleError
+from pipelines import answers, calibration, engines, facts, judges, language
+from pipelines.calibration import Finding
 from pipelines.flow import Item, Output, Placed, each
-from pipelines.llm import Door, Request
-from pipelines.llm.probe import Use
-from pipelines.recipe import Judge, RubricJudge, Sampling
-from pipelines.records import Candidate, Judged, Message, Score, Share, digest
+from pipelines.judges import Case
+from pipelines.llm import Door
+from pipelines.recipe import Judge, Recipe, RubricJudge
+from pipelines.records import Candidate, Judged, Share, digest
 from pipelines.run import Run
-
-RUBRIC_ATTEMPTS = 3
-RUBRIC_TOKENS = 64
-
-
-class Rubric(BaseModel):
-    """What a rubric judge has to answer; also the schema that is sent to the server."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    score: Annotated[int, Field(ge=1, le=5)]
 
 
 def run(run: Run) -> None:
     source = run.hub.need(run.candidates, "dataset", "generate")
-    judges = [judge.name for judge in run.recipe.judge.judges]
-    with Output(run, "judge", run.judged, Judged, [source.input], lambda rows: funnel(rows, judges)) as output:
+    names = [judge.name for judge in run.recipe.judge.judges]
+    with Output(run, "judge", run.judged, Judged, [source.input], lambda rows: funnel(rows, names)) as output:
         if output.up_to_date():
             return
         rows = run.hub.rows(source, Candidate, languages=run.recipe.languages)
@@ -45,19 +33,37 @@ def run(run: Run) -> None:
             (Item(digest(row.id, told), row.prompt.language, row, row.prompt.id) for row in rows),
             facts.rows(source.facts.counts if source.facts else {}, run.recipe.languages),
         )
-        if first := next(pending, None):
-            asyncio.run(_fill(run, output, chain([first], pending), told))
-        output.finish()
+        first, findings = next(pending, None), None
+        if first or run.recipe.calibration:
+            findings = asyncio.run(_fill(run, output, chain([first] if first else [], pending), told))
+        for warning in calibration.warnings(run.recipe, findings):
+            run.screen.say(f"warning: {warning}")
+        output.finish(lambda judged: found_out(run.recipe, findings, judged))
 
 
-async def _fill(run: Run, output: Output[Judged], pending: Iterable[Item[Candidate]], told: str) -> None:
-    config = run.recipe.judge
+def found_out(recipe: Recipe, findings: Sequence[Finding] | None, rows: Iterable[Judged]) -> Mapping[str, Any]:
+    """What the facts tell of the judges themselves."""
+    return {
+        "calibration": [finding.model_dump() for finding in findings or ()],
+        "warnings": calibration.warnings(recipe, findings),
+        "disagreement": calibration.disagreement(recipe, rows),
+    }
+
+
+async def _fill(
+    run: Run, output: Output[Judged], pending: Iterable[Item[Candidate]], told: str
+) -> list[Finding] | None:
+    """The judges are compared with people first: what they are worth should be known before they are paid."""
+    config, findings = run.recipe.judge, None
     async with AsyncExitStack() as stack:
         doors: dict[str, Door] = {}
         for name in dict.fromkeys(judge.engine for judge in config.judges):
             engine = run.recipe.engines[name]
-            doors[name] = await stack.enter_async_context(engines.serve(run, engine, use(config, name)))
+            doors[name] = await stack.enter_async_context(engines.serve(run, engine, judges.use(config.judges, name)))
             output.used(doors[name], engine)
+        if run.recipe.calibration:
+            findings = await calibration.calibrate(run, run.recipe.calibration, doors)
+            calibration.show(run, findings)
 
         async def step(candidate: Candidate) -> Placed[Judged]:
             row = await judged(candidate, config, doors, digest(candidate.id, told), output.instructions)
@@ -65,14 +71,7 @@ async def _fill(run: Run, output: Output[Judged], pending: Iterable[Item[Candida
 
         parallel = max((run.recipe.engines[judge.engine].parallel for judge in config.judges), default=1)
         await each(pending, step, parallel, output)
-
-
-def use(config: Judge, engine: str) -> Use:
-    """What the judges behind an engine ask of it."""
-    kinds = {judge.kind for judge in config.judges if judge.engine == engine}
-    if "rubric" not in kinds:
-        return Use(likelihood=True)
-    return Use(_sampling(0), schema=Rubric.model_json_schema(), likelihood="likelihood" in kinds)
+    return findings
 
 
 async def judged(candidate: Candidate, config: Judge, doors: Mapping[str, Door], name: str, told: set[str]) -> Judged:
@@ -83,12 +82,13 @@ async def judged(candidate: Candidate, config: Judge, doors: Mapping[str, Door],
     for judge in config.judges:
         if row.stopped is not None:
             break
-        door = doors[judge.engine]
-        if isinstance(judge, RubricJudge):
-            row = await _rubric(row, judge, door, told)
-        else:
-            value = await door.likelihood(_conversation(row))
-            row = _scored(row, Score(judge=judge.name, value=value, model=door.model, instruction=""))
+        case = Case(row.prompt.language, row.prompt.text, row.reasoning or "", row.answer)
+        score = await judges.opinion(judge, doors[judge.engine], case)
+        told.update(filter(None, [score.instruction]))
+        row = row.model_copy(update={"scores": (*row.scores, score)})
+        if isinstance(judge, RubricJudge) and score.value < judge.least:
+            reason = f"{score.value:g} where {judge.least} is the least"
+            row = row.model_copy(update={"stopped": judge.name, "reason": reason})
     return row
 
 
@@ -134,57 +134,9 @@ def verified(row: Judged) -> Judged:
     return row.model_copy(update={"outcome": "wrong", "stopped": "answer", "reason": reason})
 
 
-async def _rubric(row: Judged, judge: RubricJudge, door: Door, told: set[str]) -> Judged:
-    instruction = instructions.load(judge.instruction, row.prompt.language)
-    told.add(instruction.label)
-    messages = instruction.messages(
-        text=fenced(row.prompt.text),
-        reasoning=fenced(row.reasoning or ""),
-        answer=fenced(row.answer),
-        language_name=instructions.language_name(row.prompt.language),
-    )
-    value = await rate(door, messages)
-    row = _scored(row, Score(judge=judge.name, value=float(value), model=door.model, instruction=instruction.label))
-    if value >= judge.least:
-        return row
-    return row.model_copy(update={"stopped": judge.name, "reason": f"{value} where {judge.least} is the least"})
-
-
-async def rate(door: Door, messages: tuple[Message, ...]) -> int:
-    """A whole number from 1 to 5. A judge whose answer cannot be read is asked again, and then is a failure: never a
-    score."""
-    schema: dict[str, Any] = Rubric.model_json_schema()
-    text = ""
-    for seed in range(RUBRIC_ATTEMPTS):
-        text = (await door.ask(Request(messages, _sampling(seed), seed, schema))).text
-        try:
-            return Rubric.model_validate_json(text).score
-        except ValidationError:
-            continue
-    raise SampleError("unreadable-judge", f"the judge's answer holds no score: {text[:200]!r}", RUBRIC_ATTEMPTS)
-
-
-def _sampling(seed: int) -> Sampling:
-    return Sampling(temperature=0.0 if seed == 0 else 0.5, top_p=1.0, max_tokens=RUBRIC_TOKENS)
-
-
-def fenced(text: str) -> str:
-    """Judged text cannot contain the lines that fence it off from the instruction."""
-    return text.replace("<<<", "‹‹‹").replace(">>>", "›››")
-
-
-def _scored(row: Judged, score: Score) -> Judged:
-    return row.model_copy(update={"scores": (*row.scores, score)})
-
-
-def _conversation(row: Judged) -> tuple[Message, ...]:
-    response = chains.join(row.reasoning or "", row.answer)
-    return Message(role="user", content=row.prompt.text), Message(role="assistant", content=response)
-
-
-def funnel(rows: Iterable[Judged], judges: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+def funnel(rows: Iterable[Judged], names: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
     """Per language, how many candidates are left after each check."""
-    steps = ("structure", "language", "answer", *judges)
+    steps = ("structure", "language", "answer", *names)
     table: dict[str, Counter[str]] = {}
     for row in rows:
         counts = table.setdefault(row.prompt.language, Counter({"generated": 0, **dict.fromkeys(steps, 0)}))

@@ -8,17 +8,23 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from pipelines import instructions
+from pipelines.recipe.config import Config as Config
+from pipelines.recipe.judging import AnyJudge as AnyJudge
+from pipelines.recipe.judging import Calibration as Calibration
+from pipelines.recipe.judging import LikelihoodJudge as LikelihoodJudge
+from pipelines.recipe.judging import RubricJudge as RubricJudge
+from pipelines.recipe.questions import Benchmark as Benchmark
+from pipelines.recipe.questions import GymSource as GymSource
+from pipelines.recipe.questions import HubSource as HubSource
+from pipelines.recipe.questions import ProblemSource as ProblemSource
+from pipelines.recipe.questions import Source as Source
 from pipelines.records import Origin, digest
 
 Stage = Literal["prompts", "generate", "judge", "choose", "train", "evaluate"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-
-
-class Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class GgufImport(Config):
@@ -63,7 +69,7 @@ class Engine(Config):
     """Seconds that a request may take before the first token: the server's queue, and reading the prompt."""
     token_timeout: float = Field(default=0.5, gt=0)
     """Seconds more for each token that it may write."""
-    arguments: dict[str, str | int | float | bool] = {}
+    arguments: dict[str, str | int | float | bool] = Field(default={})
     """Options of the server's command line, as it names them, without the leading dashes."""
 
     def identity(self) -> tuple[str, ...]:
@@ -78,49 +84,6 @@ class Engine(Config):
         if self.kind == "openai" and self.url is None:
             raise ValueError("kind openai needs url, such as https://api.openai.com/v1")
         return self
-
-
-class HubSource(Config):
-    """Rows of a Hub data set. `{language}` in `config`, `split` or `files` is replaced by the language wanted."""
-
-    kind: Literal["hub"]
-    id: str
-    """Without a namespace it is a data set of the account that the run publishes under."""
-    config: str | None = None
-    split: str | None = "train"
-    """None takes the one that there is."""
-    files: str | None = None
-    """The data files, by their pattern, where the repo itself does not tell them apart."""
-    revision: str | None = None
-    text: str
-    gold: str | None = None
-    gold_pattern: str | None = None
-    r"""A regular expression whose first group is the answer inside the column `gold`, such as `####\s*(.+)`."""
-    language: str
-    """The language of the rows, or `{language}` where there is a config for each."""
-    rows: int | None = Field(default=None, ge=1)
-
-
-class GymSource(Config):
-    """A task of reasoning_gym, by its name; English, with a verifiable answer."""
-
-    kind: Literal["gym"]
-    task: str
-    settings: dict[str, Any] = {}
-    rows: int = Field(ge=1)
-    seed: int = 0
-
-
-class ProblemSource(Config):
-    """Our own word problems, written in each of their languages rather than translated."""
-
-    kind: Literal["problems"]
-    families: tuple[str, ...]
-    rows: int = Field(ge=1)
-    seed: int = 0
-
-
-Source = Annotated[HubSource | GymSource | ProblemSource, Field(discriminator="kind")]
 
 
 class Sampling(Config):
@@ -146,31 +109,6 @@ class Generate(Config):
     instruction: str = "plain.v1"
     samples: int = Field(default=8, ge=1)
     sampling: Sampling = Sampling()
-
-
-class RubricJudge(Config):
-    """A model that is told a rubric and answers with a whole number from 1 to 5."""
-
-    kind: Literal["rubric"]
-    name: str
-    engine: str
-    instruction: str
-    least: int = Field(default=1, ge=1, le=5)
-    """A lower score stops the candidate."""
-
-
-class LikelihoodJudge(Config):
-    """The mean log-probability per token of the response under a model, given the prompt.
-
-    It ranks the candidates of one prompt and is no score between prompts, so it stops nothing.
-    """
-
-    kind: Literal["likelihood"]
-    name: str
-    engine: str
-
-
-AnyJudge = Annotated[RubricJudge | LikelihoodJudge, Field(discriminator="kind")]
 
 
 class Judge(Config):
@@ -202,7 +140,7 @@ class Mix(Config):
 
     chains: tuple[Origin, ...] = Field(default=get_args(Origin), min_length=1)
     """Their origins, as `Conversation.origin` tells them."""
-    weights: dict[str, Annotated[float, Field(gt=0)]] = {}
+    weights: dict[str, Annotated[float, Field(gt=0)]] = Field(default={})
     """How often a row of a language is shown in an epoch; 1 where not given."""
     english: float | None = Field(default=None, gt=0, lt=1)
     """The share of English among all that is shown, against forgetting; where not given, English is as any language."""
@@ -222,33 +160,13 @@ class Train(Config):
     """Each of them runs the same command, with NODE_RANK and MASTER_ADDR in its environment."""
     cut: float = Field(default=0.0, ge=0, le=1)
     """The share of rows that may be longer than `max_length`; training is refused above it."""
-    sft: dict[str, Any] = {}
+    sft: dict[str, Any] = Field(default={})
     """Arguments of TRL's SFTConfig, by TRL's own names."""
 
     @model_validator(mode="after")
     def launched(self) -> Self:
         if self.accelerate == "single" and self.processes * self.machines > 1:
             raise ValueError("several processes need accelerate: ddp, zero3 or fsdp2")
-        return self
-
-
-class Benchmark(Config):
-    """Held-out questions. Many are described in pipelines/benchmarks; a recipe gives their names."""
-
-    name: str
-    source: Source
-    languages: tuple[str, ...] | None = None
-    """Those that the source has; of the recipe's languages only these are asked."""
-    prompt: dict[str, str] = {}
-    """What is asked, per language: `$text` stands for the question, which is asked as it is where nothing is given."""
-    answer: Literal["number", "option", "expression"] | None = None
-    """What the gold answers are. An item whose gold answer is none is left out and counted, not called wrong."""
-
-    @model_validator(mode="after")
-    def prompts_hold_the_question(self) -> Self:
-        for language, text in self.prompt.items():
-            if "$text" not in text:
-                raise ValueError(f"prompt.{language} needs $text, where the question will stand")
         return self
 
 
@@ -295,6 +213,7 @@ class Recipe(Config):
     prompts: Prompts
     generate: Generate
     judge: Judge = Judge()
+    calibration: Calibration | None = None
     choose: Choose = Choose()
     train: Train
     evaluate: Evaluate
@@ -324,7 +243,8 @@ class Recipe(Config):
 
     def digest(self, stage: Stage) -> str:
         """Of all in the recipe that decides which rows a stage makes, and how."""
-        return digest(self.settings(stage), self.languages, self.seed, self.limit)
+        calibrated = self.calibration.model_dump() if stage == "judge" and self.calibration else None
+        return digest(self.settings(stage), self.languages, self.seed, self.limit, calibrated)
 
     def settings(self, stage: Stage) -> str:
         """Digest of how a stage makes a row, whichever rows are asked for."""
