@@ -75,7 +75,11 @@ class IdSet:
         """For each of `many` whether it is in the set."""
         if self._recent:
             self.update(np.empty(0, np.uint64))
-        return np.isin(many, self._array())
+        there = self._array()
+        if not len(there):
+            return np.zeros(len(many), bool)
+        places = np.minimum(np.searchsorted(there, many), len(there) - 1)
+        return there[places] == many
 
     def _array(self) -> Keys:
         return np.frombuffer(self._sorted, np.uint64) if self._sorted else np.empty(0, np.uint64)

@@ -63,6 +63,8 @@ class Candidate(Row):
     model_revision: str
     payload: str
     """Digest of the request apart from prompt and seed: messages around it, sampling, opening."""
+    passed: bool | None = None
+    """What the checks without a model said, where they decided how many samples to take (`generate.adaptive`)."""
 
 
 class Share(Record):

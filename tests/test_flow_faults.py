@@ -187,10 +187,14 @@ def test_no_kill_loses_or_repeats_a_sample_that_was_made(hub_server: str, name: 
     script, progress = Script(otherwise="<think>\nСчитаем.\n</think>\n\nОтвет: 1", delay=0.01), list[int]()
     with serving(script) as url:
         recipe = small(name, url, rows=80, samples=10)
-        once(recipe, "prompts", None)
-        while len(progress) < KILLS and once(recipe, "generate", moments.uniform(0.05, 0.6)) is None:
+        assert once(recipe, "prompts") == 0
+        while len(progress) < KILLS:
+            script.asked.clear()
+            at_work = script.asked if len(progress) % 5 else None  # one in five dies before, or so
+            if once(recipe, "generate", moments.uniform(0, 0.3), at_work) is not None:
+                break
             progress.append(len(script.requests))
-        assert once(recipe, "generate", None) == 0
+        assert once(recipe, "generate") == 0
     run = Run(Recipe.model_validate(recipe), hub.connect(None), Screen())
     snapshot = run.hub.need(run.candidates, "dataset", "generate")
     rows = list(run.hub.rows(snapshot, Candidate))
@@ -224,10 +228,14 @@ def small(name: str, url: str, rows: int, samples: int) -> dict[str, object]:
     }
 
 
-def once(recipe: dict[str, object], stage: str, seconds: float | None) -> int | None:
-    """Run a stage in a process of its own; its exit code, or None where it was killed after so many seconds."""
+def once(
+    recipe: dict[str, object], stage: str, seconds: float | None = None, after: threading.Event | None = None
+) -> int | None:
+    """Run a stage in a process of its own; its exit code, or None where it was killed, so long after an event."""
     process = FORKS.Process(target=child, args=(recipe, stage))
     process.start()
+    while after and process.is_alive() and not after.wait(0.05):
+        pass
     process.join(seconds)
     if process.is_alive():
         process.kill()

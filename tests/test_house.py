@@ -33,7 +33,7 @@ ROWS = (
     ("training",),
     ("flow", "calibration"),
     ("cards", "tables", "measures", "reference"),
-    ("sources", "held_out"),
+    ("sources", "held_out", "checks"),
     ("engines", "llm", "judges"),
     ("imports",),
     ("run", "screen"),

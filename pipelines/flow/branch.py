@@ -9,7 +9,7 @@ from pipelines.errors import PublishConflict
 from pipelines.facts import Counts, Facts
 from pipelines.flow.items import FOLDERS, R
 from pipelines.hub import Hub, Snapshot
-from pipelines.ids import Keys
+from pipelines.ids import IdSet, Keys
 
 
 class Branch:
@@ -20,6 +20,8 @@ class Branch:
         self.hub, self.repo, self.stage = hub, repo, stage
         self.snapshot = hub.snapshot(repo, "dataset", stage)
         self.keys = dict[str, Keys]()
+        self.passed = IdSet()
+        """The rows whose column `passed` says yes."""
         self.counts: Counts = {}
 
     @property
@@ -38,7 +40,9 @@ class Branch:
 
     def load(self) -> Keys:
         """All ids that are there."""
-        self.keys = dict(self._read(self.parts()))
+        read = list(self._read(self.parts()))
+        self.keys = {path: keys for path, keys, _ in read}
+        self.passed.update(np.concatenate([np.empty(0, np.uint64), *(passed for *_, passed in read)]))
         return np.concatenate([np.empty(0, np.uint64), *self.keys.values()])
 
     def parts(self) -> list[str]:
@@ -64,7 +68,7 @@ class Branch:
                 raise PublishConflict(f"{self.repo} is written by another recipe, too: run one after the other")
             self.counts = found.counts
         new = set(self.parts()).difference(before.files)
-        return np.concatenate([np.empty(0, np.uint64), *(keys for _, keys in self._read(sorted(new)))])
+        return np.concatenate([np.empty(0, np.uint64), *(keys for _, keys, _ in self._read(sorted(new)))])
 
     def move(self, revision: str, files: tuple[str, ...], facts: Facts, keys: dict[str, Keys]) -> None:
         """To the commit that was just made."""
@@ -72,6 +76,8 @@ class Branch:
         self.keys |= keys
         self.counts = facts.counts
 
-    def _read(self, parts: list[str]) -> Iterator[tuple[str, Keys]]:
-        for path, table in self.hub.columns(self.head, parts, ["id"]):
-            yield path, ids.keys(table["id"].to_pylist())
+    def _read(self, parts: list[str]) -> Iterator[tuple[str, Keys, Keys]]:
+        for path, table in self.hub.columns(self.head, parts, ["id", "passed"]):
+            keys = ids.keys(table["id"].to_pylist())
+            passed = table["passed"].to_pylist() if "passed" in table.column_names else [False] * len(keys)
+            yield path, keys, keys[np.array([one is True for one in passed], bool)]

@@ -1,6 +1,7 @@
 """A repo while one stage writes it."""
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -59,6 +60,7 @@ class Output(Generic[R]):
         self._checkpointed = time.monotonic()
         self._pace = Pace(run.shard.of, time.monotonic())
         self._committing = asyncio.Lock()
+        self._asking = threading.Lock()  # items are read in a thread, and thought of in another
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +103,7 @@ class Output(Generic[R]):
             expected, there = len(items), sum(key(item.id) in self._done for item in items)
         self.expected = max(0, expected - there) // self.run.shard.of
         self._say(expected, min(there, expected))
-        return self._pending(items)
+        return self.pending(items)
 
     def restart(self) -> None:
         """Replace all that is published, in one commit: for a stage whose every row depends on all the others."""
@@ -144,8 +146,11 @@ class Output(Generic[R]):
     def _take_up(self) -> None:
         """Rows that a process on this machine made and did not publish."""
         for placed in self.journal.replay():
-            if self._done.add(key(placed.row.id)):
+            one = key(placed.row.id)
+            if self._done.add(one):
                 self.add(placed)
+                if getattr(placed.row, "passed", None):
+                    self.branch.passed.add(one)
         self.journal.forget(self.journal.left)
         taken, damaged = self.journal.waiting, self.journal.damaged
         if taken or damaged:
@@ -164,14 +169,21 @@ class Output(Generic[R]):
             note = f"{total} rows to make"
         self.run.screen.say(f"{self.name}: {self.repo}: {note}")
 
-    def _pending(self, items: Iterable[Item[T]]) -> Iterator[Item[T]]:
+    def pending(self, items: Iterable[Item[T]]) -> Iterator[Item[T]]:
+        """The same for items that are thought of later."""
         for item in items:
             one = key(item.id)
-            if not self._asked.add(one) or not self.run.shard.holds(item.group or item.id):
-                continue
-            self._mine.add(one)
-            if one not in self._done:
+            with self._asking:
+                new, mine = self._asked.add(one), self.run.shard.holds(item.group or item.id)
+                if mine:
+                    self._mine.add(one)
+            if new and mine and one not in self._done:
                 yield item
+
+    def passed(self, name: str) -> bool | None:
+        """What the row's column `passed` says; None where there is no such row yet."""
+        one = key(name)
+        return one in self.branch.passed if one in self._done else None
 
     # --- during the work
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any, Generic
+from typing import Any, Generic, TypeAlias
 
 from pydantic_core import PydanticSerializationError
 
@@ -15,6 +15,7 @@ from pipelines.flow.output import Output
 from pipelines.records import Failure
 
 READ_AT_ONCE = 64
+More: TypeAlias = Callable[[Item[T], Placed[R] | None], Iterable[Item[T]]]
 
 
 async def each(
@@ -23,20 +24,28 @@ async def each(
     parallel: int,
     output: Output[R],
     label: str | None = None,
+    more: More[T, R] | None = None,
 ) -> None:
-    """Run `step` on every item, `parallel` at a time. What was made is published even when the run is broken off."""
+    """Run `step` on every item, `parallel` at a time. What was made is published even when the run is broken off.
+
+    `more` names the items that an item calls for once it is done, with its row, or None where it failed; they come
+    before all others.
+    """
     total = len(items) if isinstance(items, Sequence) else output.expected
-    queue = _Queue(items)
+    queue = _Queue(items, more)
     watch, failed_before = Watch(), len(output.failures)
 
     async def work() -> None:
         while item := await queue.next():
             try:
-                _keep(output, await step(item.value))
+                placed = await step(item.value)
+                _keep(output, placed)
                 watch.succeeded()
             except SampleError as error:
+                placed = None
                 output.failures.append(_failure(item, output.stage, error))
                 watch.failed(error.reason, str(error))
+            queue.done(item, placed)
             bar.advance(note=f"{len(output.failures)} failed" if output.failures else "")
             await output.checkpoint_if_due()
 
@@ -57,22 +66,43 @@ async def each(
         raise StageError(f"all {failed} samples failed. {diagnosed(reasons, output.failures[-1].message)}")
 
 
-class _Queue(Generic[T]):
+class _Queue(Generic[T, R]):
     """Items as the workers ask for them. They are read in a thread, a few at a time: what they are read from may have
     to be fetched first, and the requests under way must not wait for that."""
 
-    def __init__(self, items: Iterable[Item[T]]) -> None:
-        self._items, self._ready, self._reading, self.taken = iter(items), deque[Item[T]](), asyncio.Lock(), 0
+    def __init__(self, items: Iterable[Item[T]], more: More[T, R] | None) -> None:
+        self._items, self._more, self._ready = iter(items), more, deque[Item[T]]()
+        self._turn, self._changed = asyncio.Lock(), asyncio.Event()
+        self._ended, self._busy, self.taken = False, 0, 0
 
     async def next(self) -> Item[T] | None:
         if not self._ready:
-            async with self._reading:
-                if not self._ready:
-                    self._ready.extend(await asyncio.to_thread(lambda: list(islice(self._items, READ_AT_ONCE))))
+            async with self._turn:
+                await self._fill()
         if not self._ready:
             return None
         self.taken += 1
+        self._busy += 1
         return self._ready.popleft()
+
+    async def _fill(self) -> None:
+        """Until there are items, or none will come any more."""
+        while not self._ready:
+            if not self._ended:
+                read = await asyncio.to_thread(lambda: list(islice(self._items, READ_AT_ONCE)))
+                self._ready.extend(read)
+                self._ended = not read
+            elif self._more and self._busy:
+                self._changed.clear()
+                await self._changed.wait()
+            else:
+                return
+
+    def done(self, item: Item[T], placed: Placed[R] | None) -> None:
+        self._busy -= 1
+        if self._more:
+            self._ready.extendleft(reversed(list(self._more(item, placed))))
+            self._changed.set()
 
 
 def _keep(output: Output[R], placed: Placed[R]) -> None:

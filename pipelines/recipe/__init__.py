@@ -104,11 +104,29 @@ class Prompts(Config):
     translate: Translate | None = None
 
 
+class Adaptive(Config):
+    """How many samples a prompt gets, as those before them went: `floor` at first; then as many as are missing until
+    `target` of them pass structure, language and, where there is a gold answer, verification; at most
+    `generate.samples`. Of `give_up` without a good one, the last was the last."""
+
+    floor: int = Field(default=2, ge=1)
+    target: int = Field(default=2, ge=1)
+    give_up: int = Field(default=4, ge=1)
+
+
 class Generate(Config):
     engine: str
     instruction: str = "plain.v1"
     samples: int = Field(default=8, ge=1)
+    """Of each prompt; where `adaptive` is given, the most."""
+    adaptive: Adaptive | None = None
     sampling: Sampling = Sampling()
+
+    @model_validator(mode="after")
+    def within_the_ceiling(self) -> Self:
+        if self.adaptive and max(self.adaptive.floor, self.adaptive.target, self.adaptive.give_up) > self.samples:
+            raise ValueError(f"adaptive: floor, target and give_up are at most samples, which is {self.samples}")
+        return self
 
 
 class Judge(Config):
@@ -250,7 +268,8 @@ class Recipe(Config):
         """Digest of how a stage makes a row, whichever rows are asked for."""
         held_out = [it.model_dump(mode="json") for it in self.evaluate.benchmarks] if stage == "choose" else []
         used = {name: self.engines[name].identity() for key, name in self._engine_references() if key.startswith(stage)}
-        return digest(stage, getattr(self, stage).model_dump(mode="json"), used, self._told(stage), held_out)
+        checks = [self.judge.labels, self.judge.purity] if stage == "generate" and self.generate.adaptive else []
+        return digest(stage, getattr(self, stage).model_dump(mode="json"), used, self._told(stage), held_out, checks)
 
     def engines_of(self, stage: Stage) -> tuple[Engine, ...]:
         """Those that a stage asks, each once."""

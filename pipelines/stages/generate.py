@@ -1,6 +1,6 @@
 """generate: NAME-prompts -> NAME-candidates.
 
-N samples of the teacher for every prompt, one request each with its own seed.
+N samples of the teacher for every prompt, one request each with its own seed; or as many as it takes, in waves.
 """
 
 import asyncio
@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from pipelines import chains, engines, instructions
+from pipelines import chains, checks, engines, instructions
 from pipelines.diagnosis import CutOff
 from pipelines.flow import Item, Output, Placed, each
 from pipelines.hub import Snapshot
 from pipelines.instructions import Instruction
 from pipelines.llm import Reply, Request
 from pipelines.llm.probe import Use
-from pipelines.recipe import Recipe
+from pipelines.recipe import Generate, Recipe
 from pipelines.records import Candidate, Prompt, digest
 from pipelines.run import Run
 
@@ -47,24 +47,28 @@ def run(run: Run) -> None:
         engine = run.recipe.engines[run.recipe.generate.engine]
         revision = run.hub.revision(engine.model, "model", engine.revision) if not engine.url else engine.revision or ""
         prompts = run.hub.rows(source, Prompt, languages=run.recipe.languages)
-        asked = askings(run.recipe)
-        pending = output.open(
-            (item for prompt in prompts for item in samples(run.recipe, prompt, asked[prompt.language], revision)),
-            expected(run.recipe, source),
-        )
+        waves = Waves(run, output, revision)
+        items = (item for prompt in prompts for item in waves.first(prompt))
+        pending = output.open(items, expected(run.recipe, source))
         if first := next(pending, None):
-            asyncio.run(_fill(run, output, first, pending, revision))
+            asyncio.run(_fill(run, output, first, pending, waves, revision))
         output.finish()
 
 
 def expected(recipe: Recipe, source: Snapshot) -> int:
-    """How many samples there are in all, by the facts of the prompts."""
-    told = source.facts.counts if source.facts else {}
-    return recipe.generate.samples * sum(told.get(language, {}).get("good", 0) for language in recipe.languages)
+    """How many samples there are at least, by the facts of the prompts."""
+    told, config = source.facts.counts if source.facts else {}, recipe.generate
+    prompts = sum(told.get(language, {}).get("good", 0) for language in recipe.languages)
+    return prompts * (config.adaptive.floor if config.adaptive else config.samples)
 
 
 async def _fill(
-    run: Run, output: Output[Candidate], first: Item[Sample], others: Iterable[Item[Sample]], revision: str
+    run: Run,
+    output: Output[Candidate],
+    first: Item[Sample],
+    others: Iterable[Item[Sample]],
+    waves: "Waves",
+    revision: str,
 ) -> None:
     config = run.recipe.generate
     engine = run.recipe.engines[config.engine]
@@ -77,9 +81,62 @@ async def _fill(
             reply = await door.ask(request(run.recipe, sample))
             cut_off.ended(reply.finish_reason)
             output.instructions.add(sample.asking.instruction.label)
-            return Placed(candidate(run.recipe, sample, reply, revision), sample.prompt.language)
+            row = candidate(run.recipe, sample, reply, revision)
+            if run.recipe.generate.adaptive:
+                passed = await asyncio.to_thread(checks.passes, row, run.recipe.judge)
+                row = row.model_copy(update={"passed": passed})
+            return Placed(row, sample.prompt.language)
 
-        await each(chain([first], others), step, engine.parallel, output)
+        more = waves.more if config.adaptive else None
+        await each(chain([first], others), step, engine.parallel, output, more=more)
+
+
+def wanted(known: Mapping[int, bool], config: Generate) -> list[int]:
+    """The samples of a prompt to take next, given which of those that were taken are good. It depends on nothing else,
+    so a run that was broken off goes on as it would have gone."""
+    top = config.adaptive.floor if config.adaptive else config.samples
+    while not (missing := [number for number in range(top) if number not in known]):
+        good, rule = sum(known[number] for number in range(top)), config.adaptive
+        if rule is None or top == config.samples or good >= rule.target or (good == 0 and top >= rule.give_up):
+            return []
+        top = min(config.samples, top + rule.target - good)
+    return missing
+
+
+class Waves:
+    """The samples to take of each prompt: some at first, and more where those were not good enough."""
+
+    def __init__(self, run: Run, output: Output[Candidate], revision: str) -> None:
+        self.run, self.output, self.revision = run, output, revision
+        self.asked = askings(run.recipe)
+        self._known, self._awaited = dict[str, dict[int, bool]](), dict[str, set[int]]()
+
+    def first(self, prompt: Prompt) -> Iterable[Item[Sample]]:
+        """The samples that are there already, and those to take now."""
+        items = samples(self.run.recipe, prompt, self.asked[prompt.language], self.revision)
+        if self.run.recipe.generate.adaptive is None:
+            return items
+        every = list(items)
+        told = {number: self.output.passed(item.id) for number, item in enumerate(every)}
+        known = {number: passed for number, passed in told.items() if passed is not None}
+        awaited = wanted(known, self.run.recipe.generate)
+        if awaited and self.run.shard.holds(prompt.id):
+            self._known[prompt.id], self._awaited[prompt.id] = known, set(awaited)
+        return [every[number] for number in sorted({*known, *awaited})]
+
+    def more(self, item: Item[Sample], placed: Placed[Candidate] | None) -> Iterable[Item[Sample]]:
+        """Once the last sample of a wave is there: the next wave of its prompt. A failed sample is no good one."""
+        prompt = item.value.prompt
+        known, awaited = self._known[prompt.id], self._awaited[prompt.id]
+        known[item.value.number] = bool(placed and placed.row.passed)
+        awaited.discard(item.value.number)
+        if awaited:
+            return []
+        awaited |= set(wanted(known, self.run.recipe.generate))
+        if not awaited:
+            del self._known[prompt.id], self._awaited[prompt.id]
+        every = list(samples(self.run.recipe, prompt, item.value.asking, self.revision))
+        return list(self.output.pending(every[number] for number in sorted(awaited)))
 
 
 def askings(recipe: Recipe) -> Mapping[str, Asking]:
@@ -132,10 +189,12 @@ def candidate(recipe: Recipe, sample: Sample, reply: Reply, revision: str) -> Ca
 
 
 def counts(candidates: Iterable[Candidate]) -> Mapping[str, Mapping[str, int]]:
-    """Per language: how many were generated, and how many of them ended by themselves."""
+    """Per language: how many were generated, how many of them ended by themselves, and how many passed the checks where
+    those decided how many to take."""
     table: dict[str, Counter[str]] = {}
     for row in candidates:
-        table.setdefault(row.prompt.language, Counter(generated=0, finished=0)).update(
-            generated=1, finished=row.finish_reason == "stop"
-        )
+        told = table.setdefault(row.prompt.language, Counter(generated=0, finished=0))
+        told.update(generated=1, finished=row.finish_reason == "stop")
+        if row.passed is not None:
+            told.update(passed=row.passed)
     return table

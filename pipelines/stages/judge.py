@@ -11,13 +11,14 @@ from contextlib import AsyncExitStack
 from itertools import chain
 from typing import Any
 
-from pipelines import answers, calibration, engines, facts, judges, language
+from pipelines import calibration, engines, facts, judges
 from pipelines.calibration import Finding
+from pipelines.checks import free_checks, verified
 from pipelines.flow import Item, Output, Placed, each
 from pipelines.judges import Case
 from pipelines.llm import Door
 from pipelines.recipe import Judge, Recipe, RubricJudge
-from pipelines.records import Candidate, Judged, Share, digest
+from pipelines.records import Candidate, Judged, digest
 from pipelines.run import Run
 
 
@@ -90,48 +91,6 @@ async def judged(candidate: Candidate, config: Judge, doors: Mapping[str, Door],
             reason = f"{score.value:g} where {judge.least} is the least"
             row = row.model_copy(update={"stopped": judge.name, "reason": reason})
     return row
-
-
-def free_checks(candidate: Candidate, config: Judge, name: str) -> Judged:
-    """Structure and language: what costs no request. The think block must be in the prompt's language by the purity
-    that the recipe asks for; the answer's language may be undetermined, since a bare number has none."""
-    wanted, labels = candidate.prompt.language, config.labels or language.LABELS
-    think = language.report(candidate.reasoning or "", {*labels, wanted})
-    answer = language.report(candidate.answer, {*labels, wanted})
-    stopped = reason = None
-    if candidate.defects:
-        stopped, reason = "structure", ", ".join(candidate.defects)
-    elif think.share(wanted) < config.purity:
-        stopped, reason = "language", f"{think.share(wanted):.0%} of the think block is in {wanted}"
-    elif answer.language not in (wanted, language.UND):
-        stopped, reason = "language", f"the answer is in {answer.language}"
-    found = answers.extract(candidate.answer, wanted)
-    return Judged(
-        **{key: getattr(candidate, key) for key in Candidate.model_fields if key != "id"},
-        id=name,
-        candidate=candidate.id,
-        stopped=stopped,
-        reason=reason,
-        think_language=think.language,
-        think_purity=think.share(wanted),
-        answer_language=answer.language,
-        shares=tuple(Share(language=label, share=share) for label, share in think.shares),
-        extracted=found.text if found else None,
-        outcome=None,
-        scores=(),
-    )
-
-
-def verified(row: Judged) -> Judged:
-    """The answer against gold. A wrong answer stops the row; one that cannot be decided is left to the judges."""
-    assert row.prompt.gold is not None
-    if row.extracted is None:
-        return row.model_copy(update={"outcome": "wrong", "stopped": "answer", "reason": "no answer was found"})
-    verdict = answers.verify(row.prompt.gold, row.extracted, row.prompt.language)
-    if verdict.kind != "wrong":
-        return row.model_copy(update={"outcome": verdict.kind})
-    reason = f"{row.extracted!r} where {row.prompt.gold!r} is right: {verdict.reason}"
-    return row.model_copy(update={"outcome": "wrong", "stopped": "answer", "reason": reason})
 
 
 def funnel(rows: Iterable[Judged], names: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
