@@ -13,18 +13,20 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def docker() -> Iterator[None]:
+def own_engine() -> Iterator[bool]:
+    """Whether the engine that answers now was started for these tests."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(docker_engine.running())
+            own = stack.enter_context(docker_engine.running())
         except docker_engine.NoEngine as missing:
             if os.environ.get("CI") and not os.environ.get("THINKIN_NO_DOCKER"):
                 pytest.fail(f"{missing}, or set THINKIN_NO_DOCKER=1", pytrace=False)
             pytest.skip(str(missing))
-        yield
+        yield own
 
 
 @pytest.fixture(scope="session")
-def images(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[docker_images.Images]:
+def images(own_engine: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[docker_images.Images]:
     yield docker_images.build(tmp_path_factory.mktemp("images"))
-    docker_images.remove()
+    if not own_engine:
+        docker_images.remove()

@@ -155,6 +155,17 @@ def test_an_image_that_is_not_there_is_a_line(images: Images, connected: Hub, na
     assert ended.stderr.startswith("error: there is no image nowhere.invalid/nothing:1, and it cannot be pulled")
 
 
+def test_a_gpu_that_docker_cannot_give_is_a_line(images: Images, connected: Hub, name: str, tmp_path: Path) -> None:
+    if "nvidia" in docker_engine.docker("info", "--format", "{{.Runtimes}}").stdout:
+        pytest.skip("this engine can give one")
+    recipe = write(tmp_path, name, "http://127.0.0.1:9/v1")
+    line = ["launch", "judge", recipe, "--on", "docker", "--image", images.names["judge"], "--gpus", "all"]
+    ended = images.run(*line)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: Docker has no driver for a GPU here")
+    assert containers() == []
+
+
 def rows(connected: Hub, repo: str) -> int:
     snapshot = connected.snapshot(connected.repo(repo), "dataset", "generate")
     assert snapshot
