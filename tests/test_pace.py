@@ -165,6 +165,16 @@ def test_one_who_gives_up_waiting_takes_nobodys_turn() -> None:
     asyncio.run(run())
 
 
+def test_a_proxy_of_the_environment_leads_to_others_and_not_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.llm.wire import _proxy
+
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    assert _proxy("http://outside.example/v1") == "http://proxy:3128"
+    assert _proxy("http://inside.example/v1") is None
+    assert _proxy("http://127.0.0.1:8000/v1") is None
+
+
 # --- retries
 
 

@@ -18,6 +18,7 @@ from yarl import URL
 CONNECT_WITHIN = 30.0
 KEEP_ALIVE = 4.0
 """Seconds that an idle connection is kept: uvicorn closes it after 5, and a request that meets the closing is lost."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SILENT = 60
 """Seconds without a byte after which TCP asks whether the other end is still there."""
 LARGEST = 64 * 2**20
@@ -79,7 +80,7 @@ class Wire(Protocol):
 class Direct(Wire):
     """Straight to the server through aiohttp, as many connections as there are requests.
 
-    The clients of openai and huggingface_hub spend ten times the processor time on a request where thousands are under
+    The clients of openai and huggingface_hub spend many times the processor time on a request where thousands are under
     way (tests/benchmarks/generate.py): theirs look at every connection whenever something happens on one.
     """
 
@@ -146,9 +147,10 @@ def _socket(address: tuple[Any, ...]) -> socket.socket:
 
 
 def _proxy(url: str) -> str | None:
-    """What the environment names as proxy (https_proxy, no_proxy), asked once instead of at every request."""
+    """What the environment names as proxy (https_proxy, no_proxy), asked once for all requests. None leads to
+    a server on this machine."""
     address = URL(url)
-    if urllib.request.proxy_bypass(address.host or ""):
+    if address.host in LOOPBACK or urllib.request.proxy_bypass(address.host or ""):
         return None
     return urllib.request.getproxies().get(address.scheme)
 
