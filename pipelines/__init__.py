@@ -13,8 +13,8 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     calibration      judges beside people: agreement, bias, warnings
     flow             items -> rows of a repo: bounded concurrency, resume, journal, checkpoints, shards, failures;
                      diagnosis: when too many of them fail
-    cards, tables    run facts and results -> card text and tables; measures: rows of an evaluation -> what they say;
-                     reference: what others published, beside it
+    cards, tables    run facts and results -> card text and tables; sections: what a person wrote into a card; measures:
+                     rows of an evaluation -> what they say; reference: what others published, beside it
     sources          where questions come from: Hub data sets, reasoning_gym, our own word problems; held_out: what the
                      benchmarks ask
     checks           what can be found out about a candidate without asking a model

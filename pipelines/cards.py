@@ -6,6 +6,7 @@ is Markup already, so a value out of a data set, a model or a recipe cannot beco
 
 import json
 import re
+import secrets
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -18,7 +19,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines import instructions, tables
+from pipelines import instructions, sections, tables
 from pipelines.facts import Facts
 from pipelines.measures import Difference, Line
 from pipelines.run import Run
@@ -34,8 +35,9 @@ _KINDS = {
 _SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M", 10**7: "1M<n<10M"}
 
 
-def data_card(run: Run, repo: str, told: Facts, files: Sequence[str]) -> str:
-    """The card of a data-set repo that holds `files`, written by the stage that `told` is from."""
+def data_card(run: Run, repo: str, told: Facts, files: Sequence[str], before: str = "") -> str:
+    """The card of a data-set repo that holds `files`, written by the stage that `told` is from, in the place of the
+    card `before`."""
     configs = _configs(run.recipe.languages, files)
     front = {
         "language": list(run.recipe.languages),
@@ -47,11 +49,14 @@ def data_card(run: Run, repo: str, told: Facts, files: Sequence[str]) -> str:
     }
     table = Markup(told.details["table"]) if "table" in told.details else None  # noqa: S704 - tables.markdown escapes
     names = [config["config_name"] for config in configs]
-    return _card(front, _KINDS[told.stage], run, repo=repo, told=told, configs=names, table=table)
+    return _card(front, before, _KINDS[told.stage], run, repo=repo, told=told, configs=names, table=table)
 
 
-def model_card(run: Run, facts: Facts, results: Sequence[Line] = (), differences: Sequence[Difference] = ()) -> str:
-    """The card of the trained model: `facts` are those of its training, the rest is there once it was evaluated."""
+def model_card(
+    run: Run, facts: Facts, results: Sequence[Line] = (), differences: Sequence[Difference] = (), before: str = ""
+) -> str:
+    """The card of the trained model, in the place of the card `before`: `facts` are those of its training, the results
+    are there once it was evaluated."""
     base = list(dict.fromkeys(read.repo for read in (*facts.models, *facts.inputs) if read.kind == "model"))
     front = {
         "language": list(run.recipe.languages),
@@ -63,14 +68,18 @@ def model_card(run: Run, facts: Facts, results: Sequence[Line] = (), differences
         "tags": _tags(run),
     }
     table = Markup(tables.markdown(results, differences)) if results else None  # noqa: S704 - it escapes
-    return _card(front, "model.md", run, repo=run.model, told=facts, base=base, table=table)
+    return _card(front, before, "model.md", run, repo=run.model, told=facts, base=base, table=table)
 
 
-def _card(front: Mapping[str, Any], template: str, run: Run, **values: object) -> str:
-    kept = {key: value for key, value in front.items() if value}
+def _card(front: Mapping[str, Any], before: str, template: str, run: Run, **values: object) -> str:
+    kept = {key: value for key, value in front.items() if value} | sections.metadata(before)
     matter = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=10_000)
-    text = _templates().get_template(template).render(run=run, recipe=run.recipe, **values).strip()
+    yours = dict.fromkeys(sections.NAMES, "") | sections.kept(before)
+    places = {name: secrets.token_hex(16) for name in yours}  # nothing in a card can be mistaken for one
+    text = _templates().get_template(template).render(run=run, recipe=run.recipe, places=places, **values).strip()
     body = re.sub(r"\n{3,}", "\n\n", text)
+    for name, place in places.items():
+        body = body.replace(place, sections.marked(name, yours[name]))
     return f"---\n{matter}---\n\n{body}\n"
 
 
@@ -132,7 +141,7 @@ def word(value: object) -> Markup:
 
 def fenced(value: object) -> Markup:
     """A text of several lines in a code block whose fence is longer than any in it."""
-    text = str(value).encode("utf-8", "replace").decode()
+    text = sections.harmless(str(value).encode("utf-8", "replace").decode())
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return Markup(f"{fence}text\n{text}\n{fence}")  # noqa: S704 - nothing is read inside a fence but its end
 

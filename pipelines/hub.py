@@ -139,6 +139,13 @@ class Hub:
     def text(self, repo: str, kind: Kind, revision: str, path: str) -> str:
         return Path(self.file(repo, kind, revision, path)).read_text("utf-8")
 
+    def card(self, snapshot: Snapshot) -> str:
+        """The text of the repo's README.md; empty where there is none."""
+        if "README.md" not in snapshot.files:
+            return ""
+        path = self.file(snapshot.repo, snapshot.kind, snapshot.revision, "README.md")
+        return Path(path).read_bytes().decode("utf-8", "replace")
+
     def file(self, repo: str, kind: Kind, revision: str, path: str) -> str:
         """The local path of a file of the repo, downloaded unless it is in the cache."""
         try:

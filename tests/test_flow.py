@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from rows import prompt
 
-from pipelines import hub
+from pipelines import hub, sections
 from pipelines.diagnosis import FEWEST
 from pipelines.errors import SampleError, StageError
 from pipelines.facts import Facts
@@ -143,6 +143,20 @@ def test_a_second_run_takes_up_only_what_is_missing(start: Callable[..., Run]) -
     assert published(run) == ids(range(5))
     assert facts.counts == {"ru": {"sampled": 5}}
     assert "3 of 5 rows" in screen(run)
+
+
+def test_what_a_person_wrote_into_the_card_between_two_runs_is_in_the_next_card(start: Callable[..., Run]) -> None:
+    run = start()
+    work(run, range(3))
+    head = run.hub.snapshot(run.prompts, "dataset")
+    assert head
+    edited = run.hub.card(head).replace(sections.marked("notes", ""), sections.marked("notes", "Read *this* first."))
+    run.hub.publish(run.prompts, "dataset", "by hand", {"README.md": edited.encode()})
+    work(start(), range(5))
+    after = run.hub.snapshot(run.prompts, "dataset")
+    assert after
+    assert sections.kept(run.hub.card(after))["notes"] == "Read *this* first."
+    assert "| 5 |" in run.hub.card(after)
 
 
 def test_a_second_run_with_nothing_to_do_makes_no_commit(start: Callable[..., Run]) -> None:

@@ -52,6 +52,7 @@ PARTS = {
     "upkeep": "__main__",
     "workflow": "__main__",
     "remote": "hub",
+    "sections": "cards",
 }
 
 ALLOWED = {

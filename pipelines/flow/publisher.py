@@ -159,7 +159,8 @@ class Publisher(Generic[R]):
         made = self._facts(usage.since(self._usage_told), now - self._told, counts, shards, number, details)
         files["run/recipe.yaml"] = recipe.dump(self.run.recipe).encode()
         files[f"run/{self.stage}.json"] = made.model_dump_json(indent=1).encode()
-        files["README.md"] = cards.data_card(self.run, self.repo, made, left).encode()
+        before = self.run.hub.card(head)
+        files["README.md"] = cards.data_card(self.run, self.repo, made, left, before).encode()
         left = list(dict.fromkeys((*left, *files)))
         return Change(made, usage, now, files, sorted(delete), left, ready)
 

@@ -22,7 +22,7 @@ from pipelines import (
     sources,
     tables,
 )
-from pipelines.errors import StageError
+from pipelines.errors import PublishConflict, StageError
 from pipelines.facts import Facts, Input
 from pipelines.flow import Item, Output, Placed, each
 from pipelines.held_out import Asked, HeldOut, Overlap
@@ -77,7 +77,8 @@ def run(run: Run) -> None:
         )
         if told.complete:
             lines, apart = lines_of(run, output.all_rows())
-            _update_card(run, trained, lines, apart, told)
+            assert trained.facts
+            _update_card(run, trained.facts, lines, apart, told)
             tables.render(lines, apart, run.screen.console)
 
 
@@ -282,8 +283,18 @@ def cells_of(run: Run, rows: Iterable[Result]) -> tuple[Cell, ...]:
     return measures.collect(sorted((row for row in rows if row.way in ways), key=lambda row: ways.index(row.way)))
 
 
-def _update_card(run: Run, trained: Snapshot, lines: Sequence[Line], apart: Sequence[Difference], told: Facts) -> None:
-    assert trained.facts
-    card = cards.model_card(run, trained.facts, lines, apart)
+def _update_card(
+    run: Run, trained: Facts, lines: Sequence[Line], apart: Sequence[Difference], told: Facts, attempts: int = 3
+) -> None:
+    """On top of what the repo holds by now: a person may have edited the card meanwhile, and may do so once more."""
+    head = run.hub.need(run.model, "model", "train")
+    if head.facts != trained:
+        raise PublishConflict(f"{run.model} was trained anew while it was being evaluated: run evaluate again")
+    card = cards.model_card(run, trained, lines, apart, run.hub.card(head))
     files = {"README.md": card.encode(), "run/evaluate.json": told.model_dump_json(indent=1).encode()}
-    run.hub.publish(run.model, "model", "evaluate: results", files)
+    try:
+        run.hub.publish(run.model, "model", "evaluate: results", files, parent=head.revision)
+    except PublishConflict:
+        if attempts == 1:
+            raise
+        _update_card(run, trained, lines, apart, told, attempts - 1)

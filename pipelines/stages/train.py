@@ -176,14 +176,17 @@ def _facts(run: Run, inputs: tuple[Input, ...], report: Report, seconds: float) 
 
 
 def _publish(run: Run, made: Facts, model: Path, before: Snapshot | None) -> None:
-    """The model, its card and its facts in one commit, on top of what was seen at the start."""
+    """The model, its card and its facts in one commit, on top of what was seen at the start, or of a card that was
+    edited since."""
     if before is None:
         run.hub.create(run.model, "model", run.recipe.private)
         before = run.hub.snapshot(run.model, "model")
+    elif (now := run.hub.snapshot(run.model, "model", "train")) and now.facts == before.facts:
+        before = now
     files: dict[str, bytes | Path] = {
         path.relative_to(model).as_posix(): path for path in sorted(model.rglob("*")) if path.is_file()
     }
-    files["README.md"] = cards.model_card(run, made, (), ()).encode()
+    files["README.md"] = cards.model_card(run, made, before=run.hub.card(before) if before else "").encode()
     files["run/recipe.yaml"] = dump(run.recipe).encode()
     files["run/train.json"] = made.model_dump_json(indent=2).encode()
     stale = [path for path in (before.files if before else ()) if path not in files and path not in KEPT]
