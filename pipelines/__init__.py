@@ -6,7 +6,7 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
 
     __main__         the command line: one command per stage, and run, launch, import, hub; daemon: the Hub as a
                      process; upkeep: its folder checked, freed of garbage, exported; workflow: what the
-                     workflows on GitHub ask
+                     workflows on GitHub ask; plan: what a run will cost
     launch           one stage in a container, here or on Hugging Face Jobs, or by GitHub's Actions
     stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
     training/        what *train* runs in processes of its own: the pre-flight, the training, its checkpoints
@@ -28,8 +28,9 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
                      pure: the anatomy of a response, its languages, its answer; word problems; letters and words
     estimates, agreement, contamination
                      pure: numbers with their intervals; a judge beside people; whether a prompt is a benchmark item
-    recipes, recipe, benchmarks, instructions, records, facts, errors
-                     the types, written down once; how a recipe is read; what is asked; what models are told
+    recipes, recipe, benchmarks, instructions, prices, records, facts, errors
+                     the types, written down once; how a recipe is read; what is asked; what models are told; what
+                     others charge
     servers/         the embedded engines, each a process of its own
     localhub/        the embedded Hub: an island that nothing else imports
 """

@@ -52,6 +52,10 @@ ShardOption = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option(help="At most so many prompts and benchmark items per language.")]
 Languages = Annotated[str | None, typer.Option(metavar="RU,UK", help="Only these languages of the recipe.")]
+PricesFile = Annotated[
+    Path | None,
+    typer.Option("--prices", metavar="FILE", help="Prices, in place of the recipe's; see pipelines/prices."),
+]
 BuildArguments = Annotated[
     list[str] | None, typer.Option("--build-arg", metavar="NAME=VALUE", help="An argument of the image's Dockerfile.")
 ]
@@ -91,8 +95,14 @@ def _environment() -> None:
 
 
 def _stage_command(name: "Stage", help_text: str) -> Callable[..., None]:
-    def command(recipe: RecipeName, set_: Overrides = None, limit: Limit = None, languages: Languages = None) -> None:
-        with _started(recipe, set_, limit, languages) as run:
+    def command(
+        recipe: RecipeName,
+        set_: Overrides = None,
+        limit: Limit = None,
+        languages: Languages = None,
+        prices: PricesFile = None,
+    ) -> None:
+        with _started(recipe, set_, limit, languages, prices=prices) as run:
             _work(run, name)
 
     def shard_command(
@@ -100,9 +110,10 @@ def _stage_command(name: "Stage", help_text: str) -> Callable[..., None]:
         set_: Overrides = None,
         limit: Limit = None,
         languages: Languages = None,
+        prices: PricesFile = None,
         shard: ShardOption = None,
     ) -> None:
-        with _started(recipe, set_, limit, languages) as run:
+        with _started(recipe, set_, limit, languages, prices=prices) as run:
             _work(run, name, shard)
 
     made = shard_command if name in SHARDED else command
@@ -127,6 +138,7 @@ def run_command(
     set_: Overrides = None,
     limit: Limit = None,
     languages: Languages = None,
+    prices: PricesFile = None,
     from_: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="The first stage to run.")] = None,
     to: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="The last stage to run.")] = None,
     in_: Annotated[
@@ -138,7 +150,7 @@ def run_command(
 ) -> None:
     """Run all stages of a recipe, one after the other; what is done already is not done again."""
     stages = _between(from_, to)
-    with _started(recipe, set_, limit, languages) as run:
+    with _started(recipe, set_, limit, languages, prices=prices) as run:
         from pipelines import imports
 
         imports.ensure(run.hub, run.recipe.imports, run.screen)
@@ -148,6 +160,24 @@ def run_command(
             else:
                 _work(run, stage)
         _goodbye(run)
+
+
+@app.command("plan")
+def plan_command(
+    recipe: RecipeName,
+    set_: Overrides = None,
+    limit: Limit = None,
+    languages: Languages = None,
+    prices: PricesFile = None,
+    from_: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="The first stage to run.")] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="The last stage to run.")] = None,
+) -> None:
+    """Say what a run will make and cost before it is run: rows, requests, tokens, money, GPU hours."""
+    stages = _between(from_, to)
+    with _started(recipe, set_, limit, languages, reading=True, prices=prices) as run:
+        from pipelines.plan.overview import markdown
+
+        typer.echo(markdown(run, stages), nl=False)
 
 
 @app.command("launch")
@@ -334,7 +364,12 @@ def github_report_command(
 
 @contextmanager
 def _started(
-    recipe: str, overrides: list[str] | None, limit: int | None, languages: str | None, reading: bool = False
+    recipe: str,
+    overrides: list[str] | None,
+    limit: int | None,
+    languages: str | None,
+    reading: bool = False,
+    prices: Path | None = None,
 ) -> "Iterator[Run]":
     from pipelines import hub
     from pipelines.recipes import load
@@ -342,8 +377,20 @@ def _started(
     from pipelines.screen import Screen
 
     chosen = [part.strip() for part in languages.split(",")] if languages else None
-    config = load(recipe, overrides or (), limit=limit, languages=chosen)
+    config = load(recipe, overrides or (), limit=limit, languages=chosen, prices=_priced(prices) if prices else None)
     yield Run(config, hub.connect(config.namespace, reading), Screen())
+
+
+def _priced(path: Path) -> object:
+    """The file as it is: what is wrong with it, the recipe says."""
+    import yaml
+
+    from pipelines.errors import RecipeError
+
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise RecipeError(f"--prices {path}: {' '.join(str(error).split())}") from None
 
 
 def _work(run: "Run", stage: str, shard: str | None = None) -> None:

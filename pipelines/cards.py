@@ -165,6 +165,10 @@ def interval(three: Sequence[float | None]) -> str:
     return f"{value:.2f}" if low is None or high is None or isnan(low) else f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
+def money(dollars: float) -> str:
+    return f"US dollars {dollars:,.2f}" if dollars >= 1 or not dollars else f"US dollars {dollars:.4f}"
+
+
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -187,6 +191,7 @@ def _templates() -> Environment:
         "fenced": fenced,
         "number": number,
         "interval": interval,
+        "money": money,
         "duration": duration,
     }
     environment.globals |= {

@@ -42,6 +42,40 @@ class Usage(Record):
         )
 
 
+class Spent(Record):
+    """What one model took, or will take: its requests, money, and the hours of GPUs that were held for it."""
+
+    model: str
+    usage: Usage = Usage()
+    dollars: float | None = None
+    """US dollars; None where no price is known."""
+    gpu_hours: float | None = 0.0
+    """None where it cannot be told (in a plan alone)."""
+
+    def plus(self, other: "Spent", sign: int = 1) -> "Spent":
+        usage = self.usage.plus(other.usage) if sign > 0 else self.usage.since(other.usage)
+        return Spent(
+            model=self.model,
+            usage=usage,
+            dollars=known((self.dollars, sign * other.dollars if other.dollars is not None else None)),
+            gpu_hours=known((self.gpu_hours, sign * other.gpu_hours if other.gpu_hours is not None else None)),
+        )
+
+
+def known(amounts: Iterable[float | None]) -> float | None:
+    """The sum of those that are known; None where none is."""
+    found = [amount for amount in amounts if amount is not None]
+    return sum(found) if found else None
+
+
+def by_model(*several: Iterable[Spent]) -> dict[str, Spent]:
+    """The sums, model by model."""
+    total: dict[str, Spent] = {}
+    for spent in (one for some in several for one in some):
+        total[spent.model] = total[spent.model].plus(spent) if spent.model in total else spent
+    return total
+
+
 Counts = Mapping[str, Mapping[str, int]]
 """Per language, rows by what became of them, in the order in which it happens; the first counts all of them."""
 
@@ -125,6 +159,8 @@ class Facts(Record):
     counts: Mapping[str, Mapping[str, int]] = {}
     """`Counts`."""
     usage: Usage = Usage()
+    spent: tuple[Spent, ...] = ()
+    """By model; their usage makes `usage`."""
     seconds: float = 0.0
     """Wall-clock time at work, over all sessions and shards."""
     updated: str = ""

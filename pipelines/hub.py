@@ -124,6 +124,14 @@ class Hub:
             raise StageError(f"{repo} is not finished: run {stage} again, it takes up where it stopped")
         return snapshot
 
+    def metadata(self, repo: str, kind: Kind) -> Mapping[str, Any]:
+        """What a repo's card says of it for machines; nothing where there is no such repo."""
+        try:
+            card = self._info(repo, kind, None).card_data
+        except RepositoryNotFoundError:
+            return {}
+        return card.to_dict() if card else {}
+
     def revision(self, repo: str, kind: Kind, revision: str | None = None) -> str:
         """The commit that a branch, a tag or None (main) stands for now."""
         try:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from pipelines import launch
 from pipelines.errors import RecipeError
-from pipelines.hub import Kind
+from pipelines.plan import written
+from pipelines.plan.overview import markdown
 from pipelines.recipe import STAGES, Recipe, Stage
 from pipelines.run import Run
 
@@ -95,19 +96,6 @@ def _image(recipe: Recipe, stage: Stage, images: Mapping[str, str]) -> str:
     return images[name]
 
 
-def written(run: Run, stage: Stage) -> tuple[str, Kind]:
-    """The repo that a stage writes."""
-    repos: dict[Stage, tuple[str, Kind]] = {
-        "prompts": (run.prompts, "dataset"),
-        "generate": (run.candidates, "dataset"),
-        "judge": (run.judged, "dataset"),
-        "choose": (run.chosen, "dataset"),
-        "train": (run.model, "model"),
-        "evaluate": (run.results, "dataset"),
-    }
-    return repos[stage]
-
-
 def outputs(jobs: Jobs) -> str:
     """A line for each stage, as GITHUB_OUTPUT takes them."""
     return "".join(f"{stage}={json.dumps([asdict(job) for job in these])}\n" for stage, these in jobs.items())
@@ -124,6 +112,7 @@ def overview(run: Run, jobs: Jobs) -> str:
         lines.append(f"| {stage} | {len(these)} | `{job.runner}` | {_short(job.image)} | {_link(run, stage)} |")
     if waiting := [stage for stage, these in jobs.items() if these[0].environment == "gpu"]:
         lines += ["", f"The environment `gpu` guards {', '.join(waiting)}: its reviewers are asked before each."]
+    lines += ["", "### What it will cost", "", markdown(run, tuple(jobs))]
     return "\n".join(lines) + "\n"
 
 

@@ -39,7 +39,7 @@ ROWS = (
     ("run", "screen"),
     ("hub", "parquet", "ids", "tether"),
     ("chains", "language", "answers", "problems", "lexicon", "estimates", "contamination", "agreement"),
-    ("recipes", "recipe", "benchmarks", "instructions", "records", "facts", "errors"),
+    ("recipes", "recipe", "benchmarks", "instructions", "prices", "records", "facts", "errors"),
 )
 ISLANDS = {"servers": {"servers"}, "localhub": {"localhub"}}
 """What they may import of ours: themselves. Each runs as a process of its own."""
@@ -48,6 +48,7 @@ ISLANDS = {"servers": {"servers"}, "localhub": {"localhub"}}
 PARTS = {
     "daemon": "__main__",
     "diagnosis": "flow",
+    "plan": "__main__",
     "processes": "engines",
     "upkeep": "__main__",
     "workflow": "__main__",
@@ -58,7 +59,8 @@ PARTS = {
 ALLOWED = {
     "records": set[str](),
     "errors": set[str](),
-    "recipe": {"instructions", "records"},
+    "recipe": {"instructions", "prices", "records"},
+    "prices": set[str](),
     "recipes": {"recipe", "benchmarks", "errors"},
     "benchmarks": {"errors"},
     "estimates": set[str](),

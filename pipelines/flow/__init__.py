@@ -14,6 +14,7 @@ rows stream through: in memory are those being worked on, and of all others eigh
     change    what a commit changes, and how it is put on top of what others have committed meanwhile
     journal   the rows that no commit holds yet, on this machine's disk
     parts     from the journal to parquet files
+    spending  what it costs
     pace      the Hub's limit on commits
 """
 

@@ -20,6 +20,7 @@ from pipelines.flow.journal import Journal
 from pipelines.flow.pace import Pace
 from pipelines.flow.parts import Part
 from pipelines.flow.publisher import End, Publisher
+from pipelines.flow.spending import Meter
 from pipelines.ids import IdSet, key
 from pipelines.llm import Door
 from pipelines.recipe import Engine, Stage
@@ -113,7 +114,7 @@ class Output(Generic[R]):
 
     def used(self, door: Door, engine: Engine) -> None:
         """Count what goes through this door, and name its model and what its server does in the facts."""
-        self.publisher.doors.append(door)
+        self.publisher.meters.append(Meter(door, engine, self.run.recipe.prices))
         if door.contract:
             self.publisher.contracts[engine.model] = door.contract
         self.publisher.models[engine.model] = Input(

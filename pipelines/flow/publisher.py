@@ -11,14 +11,14 @@ from typing import Any, Generic
 
 from pipelines import cards, facts, recipe
 from pipelines.errors import PublishConflict
-from pipelines.facts import Contract, Counts, Facts, Input, Usage, added, all_shards
+from pipelines.facts import Contract, Counts, Facts, Input, Spent, Usage, added, all_shards
 from pipelines.flow import parts
 from pipelines.flow.branch import Branch
 from pipelines.flow.items import R
 from pipelines.flow.parts import Part
+from pipelines.flow.spending import Meter
 from pipelines.hub import part
 from pipelines.ids import IdSet, key, keys
-from pipelines.llm import Door
 from pipelines.recipe import Stage
 from pipelines.records import Failure
 from pipelines.run import Run
@@ -41,11 +41,11 @@ class End(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`parts` are the files of rows among `files`; `left` are all files afterwards; `usage` and `time` are what had
-    been used, and what the clock showed, when the facts were written."""
+    """`parts` are the files of rows among `files`; `left` are all files afterwards; `spent` and `time` are what had
+    been spent, and what the clock showed, when the facts were written."""
 
     facts: Facts
-    usage: Usage
+    spent: Mapping[str, Spent]
     time: float
     files: Mapping[str, bytes | Path]
     delete: Sequence[str]
@@ -54,7 +54,7 @@ class Change:
 
 
 class Publisher(Generic[R]):
-    """`doors`, `models`, `contracts` and `instructions` are what this run used, for the facts."""
+    """`meters`, `models`, `contracts` and `instructions` are what this run used, for the facts."""
 
     def __init__(
         self,
@@ -69,11 +69,11 @@ class Publisher(Generic[R]):
         self.counts = counts
         self.digest = run.recipe.digest(stage)
         self.branch = Branch(run.hub, repo, stage)
-        self.doors: list[Door] = []
+        self.meters: list[Meter] = []
         self.models: dict[str, Input] = {}
         self.contracts: dict[str, Contract] = {}
         self.instructions = set[str]()
-        self._usage_told, self._told = Usage(), time.monotonic()
+        self._spent_told, self._told = dict[str, Spent](), time.monotonic()
 
     @property
     def name(self) -> str:
@@ -86,7 +86,7 @@ class Publisher(Generic[R]):
 
     def try_card(self) -> None:
         """A card that cannot be written must show before anything is paid for."""
-        cards.data_card(self.run, self.repo, self._facts(Usage(), 0.0, {}, ()), [])
+        cards.data_card(self.run, self.repo, self._facts((), 0.0, {}, ()), [])
 
     def publish(self, made: Callable[[IdSet], list[Part]], counts: Counts, end: End[R] | None = None) -> Facts:
         """Add rows to the branch; with `end` all that belongs to the last commit. `made` makes the parts, without the
@@ -111,7 +111,7 @@ class Publisher(Generic[R]):
                 landed.update(self.branch.catch_up(self.digest))
                 time.sleep(random.uniform(0, min(30, 2**attempt)))  # noqa: S311 - so that racers part
             else:
-                self._usage_told, self._told = last.usage, last.time
+                self._spent_told, self._told = dict(last.spent), last.time
                 self.branch.move(revision, tuple(last.left), last.facts, {one.path: one.keys for one in last.parts})
                 return last.facts
         raise AssertionError("unreachable")
@@ -155,29 +155,40 @@ class Publisher(Generic[R]):
         delete = {path for path in delete if path in head.files} - files.keys()
         left = [file for file in dict.fromkeys((*head.files, *files)) if file not in delete]
         number = len(failures) if failures is not None else told.failures if told else 0
-        usage, now = reduce(Usage.plus, (door.usage for door in self.doors), Usage()), time.monotonic()
-        made = self._facts(usage.since(self._usage_told), now - self._told, counts, shards, number, details)
+        spent, now = self.spent(), time.monotonic()
+        made = self._facts(self.untold(spent), now - self._told, counts, shards, number, details)
         files["run/recipe.yaml"] = recipe.dump(self.run.recipe).encode()
         files[f"run/{self.stage}.json"] = made.model_dump_json(indent=1).encode()
         before = self.run.hub.card(head)
         files["README.md"] = cards.data_card(self.run, self.repo, made, left, before).encode()
         left = list(dict.fromkeys((*left, *files)))
-        return Change(made, usage, now, files, sorted(delete), left, ready)
+        return Change(made, spent, now, files, sorted(delete), left, ready)
+
+    def spent(self) -> dict[str, Spent]:
+        """What this process has spent."""
+        return facts.by_model(meter.read() for meter in self.meters)
+
+    def untold(self, spent: Mapping[str, Spent]) -> list[Spent]:
+        """What of it no commit tells of yet."""
+        return [
+            one.plus(self._spent_told[name], -1) if name in self._spent_told else one for name, one in spent.items()
+        ]
 
     def _facts(
         self,
-        usage: Usage,
+        spent: Iterable[Spent],
         seconds: float,
         counts: Counts,
         shards: Iterable[str],
         failures: int = 0,
         details: Mapping[str, Any] | None = None,
     ) -> Facts:
-        """`usage` and `seconds` come on top of those of the same recipe on the branch."""
+        """`spent` and `seconds` come on top of those of the same recipe on the branch."""
         told = self.branch.facts
         before = told if told and told.digest == self.digest else None
         models = {model.repo: model for model in before.models} if before else {}
         contracts = {contract.model: contract for contract in before.contracts} if before else {}
+        total = facts.by_model(before.spent if before else (), spent)
         return Facts(
             stage=self.stage,
             recipe=self.run.recipe.name,
@@ -190,7 +201,8 @@ class Publisher(Generic[R]):
             instructions=tuple(sorted(self.instructions.union(before.instructions if before else ()))),
             shards=tuple(sorted(shards)),
             counts=counts,
-            usage=usage.plus(before.usage) if before else usage,
+            usage=reduce(Usage.plus, (one.usage for one in total.values()), Usage()),
+            spent=tuple(total.values()),
             seconds=seconds + (before.seconds if before else 0.0),
             updated=facts.now(),
             machine=facts.machine(),

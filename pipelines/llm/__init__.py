@@ -10,6 +10,7 @@ reply that does not hold exactly one choice is an error and no sample. Reasoning
 puts it: a field `reasoning` or `reasoning_content`, or inline in the text.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -92,6 +93,7 @@ class Door(ABC):
         self.limits = limits or Limits()
         self.pace, self.budget = Pace(self.limits.parallel), Budget(self.limits.parallel)
         self.usage = Usage()
+        self.opened, self._closed = time.monotonic(), 0.0
         self.revision = ""
         """The model's commit, where it is known: that of a server which was started here."""
         self.contract: Contract | None = None
@@ -141,7 +143,13 @@ class Door(ABC):
         return answer.body
 
     async def close(self) -> None:
+        self._closed = time.monotonic()
         await self.wire.close()
+
+    @property
+    def hours(self) -> float:
+        """How long it was there for us, the start of its server with it."""
+        return ((self._closed or time.monotonic()) - self.opened) / 3600
 
     @abstractmethod
     async def offer(self) -> Offer:

@@ -4,13 +4,15 @@ What a stage's output depends on is hashed by `Recipe.digest`, so that a changed
 that is merely being resumed.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import Field, model_validator
 
-from pipelines import instructions
+from pipelines import instructions, prices
+from pipelines.prices import Prices, TokenPrice
 from pipelines.recipe.config import Config as Config
 from pipelines.recipe.judging import AnyJudge as AnyJudge
 from pipelines.recipe.judging import Calibration as Calibration
@@ -25,6 +27,8 @@ from pipelines.records import Origin, digest
 
 Stage = Literal["prompts", "generate", "judge", "choose", "train", "evaluate"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+_SHARED_OUT = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size", "num-shard")
+"""The options of vllm and tgi that say over how many GPUs."""
 
 
 class GgufImport(Config):
@@ -71,6 +75,19 @@ class Engine(Config):
     """Seconds more for each token that it may write."""
     arguments: dict[str, str | int | float | bool] = Field(default={})
     """Options of the server's command line, as it names them, without the leading dashes."""
+    gpus: int | None = Field(default=None, ge=0)
+    """GPUs that its server takes, for what it costs. Where not given: as many as `arguments` share the model out over
+    (vllm and tgi), and none for any other."""
+
+    @property
+    def accelerators(self) -> int:
+        if self.gpus is not None or self.url or self.kind not in ("vllm", "tgi"):
+            return self.gpus or 0
+        return math.prod(int(self.arguments.get(name, 1)) for name in _SHARED_OUT)
+
+    def token_price(self, known: Prices) -> TokenPrice | None:
+        """What its tokens cost; None where nobody said."""
+        return known.models.get(prices.place(self.url, self.model)) if self.url else None
 
     def identity(self) -> tuple[str, ...]:
         """What its answers depend on; how many are asked for at a time is not among it."""
@@ -236,6 +253,8 @@ class Recipe(Config):
     train: Train
     evaluate: Evaluate
     checkpoints: Checkpoints = Checkpoints()
+    prices: Prices = Prices()
+    """Beside those that come with the house, or in their place."""
 
     @model_validator(mode="after")
     def engines_exist(self) -> Self:

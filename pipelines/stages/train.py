@@ -15,7 +15,8 @@ from typing import Any
 
 from pipelines import cards, facts
 from pipelines.errors import StageError
-from pipelines.facts import Facts, Input
+from pipelines.facts import Facts, Input, Spent, Usage
+from pipelines.flow.spending import cost
 from pipelines.hub import Snapshot
 from pipelines.recipe import Train, dump
 from pipelines.records import Conversation
@@ -149,6 +150,8 @@ def _follow(events: Iterable[Mapping[str, Any]], bar: Bar, offer: Callable[[Save
 
 def _facts(run: Run, inputs: tuple[Input, ...], report: Report, seconds: float) -> Facts:
     languages = report.check.measure.languages
+    hours = seconds / 3600 * report.gpus
+    price = cost(run.recipe.prices.complete(), None, Usage(), hours)
     return Facts(
         stage="train",
         recipe=run.recipe.name,
@@ -156,6 +159,7 @@ def _facts(run: Run, inputs: tuple[Input, ...], report: Report, seconds: float) 
         complete=True,
         inputs=inputs,
         counts={language: {"rows": count.rows, "cut": count.cut} for language, count in languages.items()},
+        spent=(Spent(model=inputs[1].repo, dollars=price, gpu_hours=hours),),
         seconds=seconds,
         updated=facts.now(),
         machine=facts.machine(),

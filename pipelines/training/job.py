@@ -128,6 +128,8 @@ class Report(Record):
     """Seen in training, over all epochs, without padding."""
     seconds: float
     """In this process; what came before the checkpoint it went on from is not in it."""
+    gpus: int = 0
+    """On which it ran, over all machines."""
     resumed: int
     """The step of that checkpoint; 0 where there was none."""
     loss: tuple[tuple[int, float], ...]

@@ -73,6 +73,7 @@ def train(job: Job) -> None:
             steps=trainer.state.global_step,
             tokens=telling.tokens,
             seconds=seconds,
+            gpus=trainer.accelerator.num_processes if cuda else 0,
             resumed=telling.resumed,
             loss=curve(trainer.state),
         )
