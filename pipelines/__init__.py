@@ -7,6 +7,7 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     __main__         the command line: one command per stage, and run, launch, import, hub; daemon: the Hub as a
                      process; upkeep: its folder checked, freed of garbage, exported; workflow: what the
                      workflows on GitHub ask; plan: what a run will cost
+    report           a run as one page for a browser
     launch           one stage in a container, here or on Hugging Face Jobs, or by GitHub's Actions
     stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
     training/        what *train* runs in processes of its own: the pre-flight, the training, its checkpoints
@@ -15,6 +16,7 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
                      diagnosis: when too many of them fail
     cards, tables    run facts and results -> card text and tables; sections: what a person wrote into a card; measures:
                      rows of an evaluation -> what they say; reference: what others published, beside it
+    marking          the parts of a text that a reader has to see apart
     sources          where questions come from: Hub data sets, reasoning_gym, our own word problems; held_out: what the
                      benchmarks ask
     checks           what can be found out about a candidate without asking a model

@@ -247,6 +247,22 @@ def import_command(recipe: RecipeName, set_: Overrides = None) -> None:
         imports.ensure(run.hub, run.recipe.imports, run.screen)
 
 
+@app.command("report")
+def report_command(
+    recipe: RecipeName,
+    set_: Overrides = None,
+    limit: Limit = None,
+    languages: Languages = None,
+    output: Annotated[Path | None, typer.Option(help="The file to write; NAME-report.html here by default.")] = None,
+    rows: Annotated[int, typer.Option(min=0, help="Show the texts of so many prompts and items per language.")] = 20,
+) -> None:
+    """Write one HTML page of a run: its tables, and the texts before and after, chosen and rejected, side by side."""
+    with _started(recipe, set_, limit, languages, reading=True) as run:
+        from pipelines import report
+
+        report.write(run, output or Path(f"{run.recipe.name}-report.html"), rows)
+
+
 hub_app = typer.Typer(invoke_without_command=True)
 app.add_typer(hub_app, name="hub")
 

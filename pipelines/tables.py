@@ -32,8 +32,7 @@ class Grid(NamedTuple):
 
 def render(lines: Sequence[Line], differences: Sequence[Difference], console: Console) -> None:
     """The tables on the screen, with what is to be said about them."""
-    grids = [*_line_grids(lines, short=True), *([_side_by_side(differences)] if differences else [])]
-    for grid in grids:
+    for grid in [*_line_grids(lines, short=True), *([_side_by_side(differences)] if differences else [])]:
         console.print(_rich(grid, console.width))
         console.print()
     for note in notes(lines, differences):
@@ -57,8 +56,7 @@ def _rich(grid: Grid, width: int) -> Table:
 
 def markdown(lines: Sequence[Line], differences: Sequence[Difference]) -> str:
     """The same for a card, and of each difference all that is known."""
-    grids = [*_line_grids(lines, short=False), *([_in_full(differences)] if differences else [])]
-    tables = [_markdown(grid) for grid in grids]
+    tables = [_markdown(grid) for grid in grids(lines, differences)]
     return "\n\n".join([*tables, *(escape(note) for note in notes(lines, differences))])
 
 
@@ -77,6 +75,11 @@ def beside(rows: Sequence[Beside], model: str) -> str:
     ]
     note = "The questions are others, so only whether the intervals lie apart says something."
     return f"{_markdown(Grid(f'Beside {model}', head, cells, names=4))}\n\n{escape(note)}"
+
+
+def grids(lines: Sequence[Line], differences: Sequence[Difference]) -> list[Grid]:
+    """The tables in full."""
+    return [*_line_grids(lines, short=False), *([_in_full(differences)] if differences else [])]
 
 
 def _markdown(grid: Grid) -> str:
