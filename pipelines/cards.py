@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from pipelines import instructions, sections, tables
 from pipelines.facts import Facts
+from pipelines.formats import FORMATS
 from pipelines.measures import Difference, Line
 from pipelines.run import Run
 
@@ -32,6 +33,8 @@ _KINDS = {
     "choose": "conversations.md",
     "evaluate": "results.md",
 }
+_WHOLE = (*FORMATS, "rejected", "failures")
+"""Configs of all languages together."""
 _SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M", 10**7: "1M<n<10M"}
 
 
@@ -93,7 +96,7 @@ def _configs(languages: Sequence[str], files: Sequence[str]) -> list[dict[str, A
     if configs:
         configs[0]["default"] = True
     folders = {folder for folder, _ in parts}
-    return configs + [_config(name, f"{name}/*/*.parquet") for name in ("rejected", "failures") if name in folders]
+    return configs + [_config(name, f"{name}/*/*.parquet") for name in _WHOLE if name in folders]
 
 
 def _config(name: str, path: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The only file that talks to the Hub. Where the rows of a data-set repo lie:
     data/LANGUAGE/PART.parquet       the rows that the next stage reads; one config per language
     rejected/LANGUAGE/PART.parquet   the rows that it does not, each with its reason
     failures/LANGUAGE/PART.parquet   samples that failed; taken up again by the next run
+    FORMAT/LANGUAGE/PART.parquet     of the chosen data set also: the rows of `data` in other programs' columns
     run/STAGE.json                   the run facts: what made these rows, from what
     README.md                        the card; its `configs` name the parquet files, so the rest stays out of the viewer
 """

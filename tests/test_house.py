@@ -53,6 +53,7 @@ PARTS = {
     "upkeep": "__main__",
     "report": "__main__",
     "workflow": "__main__",
+    "formats": "hub",
     "remote": "hub",
     "sections": "cards",
 }

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Generic, Self
 
 from pipelines import facts
@@ -248,10 +248,12 @@ class Output(Generic[R]):
             self.run.screen.say(f"{self.name}: done; the stage is complete when all shards are")
         return done
 
-    def finish_whole(self, counts: Counts, details: Mapping[str, Any]) -> Facts:
-        """Replace what was published by what was added since `restart`."""
+    def finish_whole(
+        self, counts: Counts, details: Mapping[str, Any], beside: Mapping[str, Path] = MappingProxyType({})
+    ) -> Facts:
+        """Replace what was published by what was added since `restart`, and by files that are made from that."""
         self._stage()
-        return self.publisher.replace(self._staged, counts, details)
+        return self.publisher.replace(self._staged, counts, details, beside)
 
     def all_rows(self) -> Iterator[R]:
         """The rows that are published."""

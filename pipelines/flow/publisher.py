@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic
 
 from pipelines import cards, facts, recipe
@@ -93,9 +94,11 @@ class Publisher(Generic[R]):
         rows of a set: those that are there already, because a commit of a process that died was still on its way."""
         return self._commit(lambda landed: self._addition(made(landed), counts, landed, end), end is not None)
 
-    def replace(self, ready: list[Part], counts: Counts, details: Mapping[str, Any]) -> Facts:
-        """Make the branch hold these rows alone."""
-        return self._commit(lambda _: self._replacement(ready, counts, details), complete=True)
+    def replace(
+        self, ready: list[Part], counts: Counts, details: Mapping[str, Any], beside: Mapping[str, Path]
+    ) -> Facts:
+        """Make the branch hold these rows alone, and `beside` them the same in other formats."""
+        return self._commit(lambda _: self._replacement(ready, counts, details, beside), complete=True)
 
     def _commit(self, change: Callable[[IdSet], Change], complete: bool) -> Facts:
         landed = IdSet()
@@ -134,8 +137,11 @@ class Publisher(Generic[R]):
             details = end.details(chain(self.branch.rows(self.record, delete), parts.rows(ready, self.record)))
         return self._change(ready, total, done, delete, failures, details)
 
-    def _replacement(self, ready: list[Part], counts: Counts, details: Mapping[str, Any]) -> Change:
-        return self._change(ready, counts, {str(self.run.shard)}, set(self.branch.parts()), [], details)
+    def _replacement(
+        self, ready: list[Part], counts: Counts, details: Mapping[str, Any], beside: Mapping[str, Path]
+    ) -> Change:
+        old = {file for file in self.branch.head.files if file.endswith(".parquet")}
+        return self._change(ready, counts, {str(self.run.shard)}, old, [], details, beside)
 
     def _change(
         self,
@@ -145,10 +151,11 @@ class Publisher(Generic[R]):
         delete: set[str],
         failures: list[Failure] | None,
         details: Mapping[str, Any],
+        beside: Mapping[str, Path] = MappingProxyType({}),
     ) -> Change:
         """`failures` replace those of the branch, unless None."""
         head, told = self.branch.head, self.branch.facts
-        files: dict[str, bytes | Path] = {one.path: one.file for one in ready}
+        files: dict[str, bytes | Path] = {**{one.path: one.file for one in ready}, **beside}
         if failures is not None:
             delete |= set(head.parts("failures"))
             files |= dict(part("failures", Failure, rows, language) for language, rows in _by_language(failures))

@@ -1,6 +1,7 @@
 """choose: NAME-judged -> NAME, the data set to train on.
 
 The best candidates of each prompt by the recipe's rule. All others are kept in config `rejected`, each with the reason.
+The chosen ones are there once more in the columns that other programs expect (`formats`).
 """
 
 from array import array
@@ -8,6 +9,8 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -15,6 +18,7 @@ from pipelines import chains, held_out
 from pipelines.contamination import Index
 from pipelines.facts import Counts
 from pipelines.flow import Output, Placed
+from pipelines.formats import Formats
 from pipelines.hub import Snapshot
 from pipelines.ids import IdSet, key
 from pipelines.recipe import Choose
@@ -29,7 +33,11 @@ JUDGES = ("calibration", "warnings", "disagreement")
 
 def run(run: Run) -> None:
     source = run.hub.need(run.judged, "dataset", "judge")
-    with Output(run, "choose", run.chosen, Conversation, [source.input], lambda _: {}) as output:
+    with (
+        Output(run, "choose", run.chosen, Conversation, [source.input], lambda _: {}) as output,
+        TemporaryDirectory(prefix="thinkin-choose-") as folder,
+        Formats(Path(folder)) as formats,
+    ):
         if output.up_to_date():
             return
         output.restart()
@@ -39,13 +47,16 @@ def run(run: Run) -> None:
         for row in _judged(run, source):
             reason = places.reason(row)
             output.add(Placed(conversation(row, reason), row.prompt.language, "rejected" if reason else "data"))
+            if reason is None:
+                formats.add(row)
             chosen[row.prompt.language] += reason is None
             contaminated[row.prompt.language] += bool(reason and reason.startswith(CONTAMINATED))
         compared = list(dict.fromkeys(asked.benchmark.name for asked in held.items))
         told = source.facts.details if source.facts else {}
         judges = {name: value for name, value in told.items() if name in JUDGES}
         details = {"compared": compared, "not_compared": [str(one) for one in held.skipped], **judges}
-        output.finish_whole(funnel(source.facts.counts if source.facts else {}, contaminated, chosen), details)
+        counts = funnel(source.facts.counts if source.facts else {}, contaminated, chosen)
+        output.finish_whole(counts, details, formats.finish())
 
 
 def _judged(run: Run, source: Snapshot) -> Iterable[Judged]:
