@@ -5,6 +5,7 @@ Problem                 one clear line on the screen that says what to do; caugh
 `-- StageError          a stage cannot go on: exit code 1, what it had published stays published
     |-- PublishConflict somebody else moved the branch under a commit that depends on what it held
     |-- LaunchFailed    a stage that was launched elsewhere did not end well there: its own exit code
+    |-- BudgetSpent     the recipe's budget is used up: exit code 3, all that was made is published
     |-- Unavailable     a data set that this token cannot read; an evaluation goes on without it and says so
     `-- HubAway         the Hub takes no commit now; a checkpoint is tried again later, by `flow`
 
@@ -34,6 +35,10 @@ class LaunchFailed(StageError):
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class BudgetSpent(StageError):
+    exit_code = 3
 
 
 class Unavailable(StageError):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from pipelines.errors import RecipeError
-from pipelines.hub import Hub
-from pipelines.recipe import Recipe
+from pipelines.hub import Hub, Kind
+from pipelines.recipe import Recipe, Stage
 from pipelines.screen import Screen
 
 
@@ -71,3 +71,15 @@ class Run:
     @property
     def results(self) -> str:
         return self.hub.repo(f"{self.recipe.name}-results")
+
+    def written(self, stage: Stage) -> tuple[str, Kind]:
+        """The repo that a stage writes."""
+        repos: dict[Stage, tuple[str, Kind]] = {
+            "prompts": (self.prompts, "dataset"),
+            "generate": (self.candidates, "dataset"),
+            "judge": (self.judged, "dataset"),
+            "choose": (self.chosen, "dataset"),
+            "train": (self.model, "model"),
+            "evaluate": (self.results, "dataset"),
+        }
+        return repos[stage]

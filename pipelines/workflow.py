@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from pipelines import launch
 from pipelines.errors import RecipeError
-from pipelines.plan import written
 from pipelines.plan.overview import markdown
 from pipelines.recipe import STAGES, Recipe, Stage
 from pipelines.run import Run
@@ -62,7 +61,7 @@ def plan(run: Run, stages: Sequence[Stage], settings: Settings) -> Jobs:
 
 
 def _jobs(run: Run, stage: Stage, settings: Settings) -> list[Job]:
-    repo, kind = written(run, stage)
+    repo, kind = run.written(stage)
     gpu = needs_gpu(run.recipe, stage)
     parts = settings.shards if stage in SHARDED else 1
     publisher = f"{'datasets/' if kind == 'dataset' else ''}{repo}" if settings.trusted_publishers else ""
@@ -123,7 +122,7 @@ def _short(image: str) -> str:
 
 
 def _link(run: Run, stage: Stage) -> str:
-    repo, kind = written(run, stage)
+    repo, kind = run.written(stage)
     return f"[{repo}]({run.hub.address(repo, kind)})"
 
 
@@ -139,7 +138,7 @@ def report(run: Run, needs: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _state(run: Run, stage: Stage) -> str:
-    repo, kind = written(run, stage)
+    repo, kind = run.written(stage)
     snapshot = run.hub.snapshot(repo, kind, stage)
     if snapshot is None or snapshot.facts is None:
         return "nothing yet"

@@ -63,7 +63,7 @@ def start(hub_server: str, name: str) -> Callable[..., Run]:
 
 def told(run: Run, stage: Stage, counts: dict[str, int], spent: Spent, **changed: Any) -> None:
     """Put the facts of an earlier run on the Hub."""
-    repo, kind = plan.written(run, stage)
+    repo, kind = run.written(stage)
     values: dict[str, Any] = {"digest": "another", "complete": True, "inputs": (), **changed}
     made = Facts(stage=stage, recipe="r", counts={"ru": counts}, usage=spent.usage, spent=(spent,), **values)
     run.hub.create(repo, kind, private=False)

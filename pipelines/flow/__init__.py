@@ -15,6 +15,7 @@ rows stream through: in memory are those being worked on, and of all others eigh
     journal   the rows that no commit holds yet, on this machine's disk
     parts     from the journal to parquet files
     spending  what it costs
+    budget    where the recipe says that it has cost enough
     pace      the Hub's limit on commits
 """
 

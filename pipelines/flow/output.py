@@ -15,6 +15,7 @@ from pipelines.errors import HubAway, StageError
 from pipelines.facts import Counts, Facts, Input, added
 from pipelines.flow import journal as journals
 from pipelines.flow import parts
+from pipelines.flow.budget import Cap
 from pipelines.flow.items import Item, Placed, R, T
 from pipelines.flow.journal import Journal
 from pipelines.flow.pace import Pace
@@ -53,6 +54,7 @@ class Output(Generic[R]):
         self.expected = 0
         """How many rows are left to make, about."""
         self.failures: list[Failure] = []
+        self.cap, self._heeded = Cap(run, stage, self.publisher.taken), False
         self._done, self._asked = IdSet(), IdSet()
         self._mine = self._asked if run.shard.of == 1 else IdSet()
         self._journal: Journal[R] | None = None
@@ -125,7 +127,8 @@ class Output(Generic[R]):
         return self.publisher.same(done) and (done.complete or str(self.run.shard) in done.shards)
 
     def _begin(self, lasting: bool) -> None:
-        """What can go wrong before anything is paid for goes wrong here: a card, the repo, the journal."""
+        """What can go wrong before anything is paid for goes wrong here: a price, a card, the repo, the journal."""
+        self.cap.open()
         self.publisher.try_card()
         self.branch.create(self.run.recipe.private)
         self._journal = Journal(self._folder, self.record, lasting)
@@ -179,7 +182,15 @@ class Output(Generic[R]):
                 if mine:
                     self._mine.add(one)
             if new and mine and one not in self._done:
+                self._heed_budget()
                 yield item
+
+    def _heed_budget(self) -> None:
+        """Where nothing is left of the budget before the first item, no server is started."""
+        over, self._heeded = "" if self._heeded else self.cap.over(), True
+        if over:
+            self.leave()
+            raise self.cap.spent(over)
 
     def passed(self, name: str) -> bool | None:
         """What the row's column `passed` says; None where there is no such row yet."""

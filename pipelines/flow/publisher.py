@@ -175,6 +175,13 @@ class Publisher(Generic[R]):
         """What this process has spent."""
         return facts.by_model(meter.read() for meter in self.meters)
 
+    def taken(self) -> tuple[list[Spent], list[Spent], float]:
+        """What this process has spent; what the stage has, others and earlier runs with it; and its seconds at work."""
+        told, spent = self.branch.facts, self.spent()
+        before = told if told and told.digest == self.digest else None
+        seconds = (before.seconds if before else 0.0) + time.monotonic() - self._told
+        return list(spent.values()), [*(before.spent if before else ()), *self.untold(spent)], seconds
+
     def untold(self, spent: Mapping[str, Spent]) -> list[Spent]:
         """What of it no commit tells of yet."""
         return [

@@ -29,7 +29,7 @@ async def each(
     """Run `step` on every item, `parallel` at a time. What was made is published even when the run is broken off.
 
     `more` names the items that an item calls for once it is done, with its row, or None where it failed; they come
-    before all others.
+    before all others. BudgetSpent where the recipe's budget ends first: what is under way then comes to its end.
     """
     total = len(items) if isinstance(items, Sequence) else output.expected
     queue = _Queue(items, more)
@@ -37,6 +37,9 @@ async def each(
 
     async def work() -> None:
         while item := await queue.next():
+            if not output.cap.admits():
+                queue.back(item)
+                return
             try:
                 placed = await step(item.value)
                 _keep(output, placed)
@@ -46,6 +49,7 @@ async def each(
                 output.failures.append(_failure(item, output.stage, error))
                 watch.failed(error.reason, str(error))
             queue.done(item, placed)
+            output.cap.left()
             bar.advance(note=f"{len(output.failures)} failed" if output.failures else "")
             await output.checkpoint_if_due()
 
@@ -60,6 +64,9 @@ async def each(
         except asyncio.CancelledError:
             output.leave()
             raise
+    if output.cap.reached and queue.holds:
+        output.leave()
+        raise output.cap.spent(output.cap.reached)
     failed = len(output.failures) - failed_before
     if failed and failed == queue.taken and not output.holds_rows():
         reasons = Counter(failure.error for failure in output.failures)
@@ -97,6 +104,18 @@ class _Queue(Generic[T, R]):
                 await self._changed.wait()
             else:
                 return
+
+    @property
+    def holds(self) -> bool:
+        """Whether items are left that were read."""
+        return bool(self._ready)
+
+    def back(self, item: Item[T]) -> None:
+        """An item that nothing was done with."""
+        self._ready.appendleft(item)
+        self.taken -= 1
+        self._busy -= 1
+        self._changed.set()
 
     def done(self, item: Item[T], placed: Placed[R] | None) -> None:
         self._busy -= 1

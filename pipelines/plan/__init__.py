@@ -16,7 +16,6 @@ from typing import Any
 from pipelines import cards, facts
 from pipelines.facts import Facts, Spent, Usage
 from pipelines.flow.spending import cost
-from pipelines.hub import Kind
 from pipelines.judges import RUBRIC_TOKENS
 from pipelines.recipe import STAGES, Engine, HubSource, ProblemSource, Source, Stage
 from pipelines.run import Run
@@ -95,22 +94,9 @@ def estimate(run: Run) -> list[Estimate]:
 
 
 def _facts(run: Run, stage: Stage) -> Facts | None:
-    repo, kind = written(run, stage)
+    repo, kind = run.written(stage)
     snapshot = run.hub.snapshot(repo, kind, stage)
     return snapshot.facts if snapshot else None
-
-
-def written(run: Run, stage: Stage) -> tuple[str, Kind]:
-    """The repo that a stage writes."""
-    repos: dict[Stage, tuple[str, Kind]] = {
-        "prompts": (run.prompts, "dataset"),
-        "generate": (run.candidates, "dataset"),
-        "judge": (run.judged, "dataset"),
-        "choose": (run.chosen, "dataset"),
-        "train": (run.model, "model"),
-        "evaluate": (run.results, "dataset"),
-    }
-    return repos[stage]
 
 
 # --- rows

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from pipelines import plan, prices
 from pipelines.facts import Spent
+from pipelines.flow.budget import told as budget
 from pipelines.plan import Estimate
 from pipelines.recipe import STAGES, Stage
 from pipelines.run import Run
@@ -16,8 +17,9 @@ def markdown(run: Run, stages: Sequence[Stage] = STAGES) -> str:
     """What these stages will make and cost, and what the figures rest on."""
     found = [one for one in plan.estimate(run) if one.stage in stages]
     rows = [_row(one) for one in found]
-    whole = plan.total(spent for one in found for spent in one.spent)
-    table = [HEAD, *rows, ("all", "", *_amounts(whole), "")]
+    whole = _amounts(plan.total(spent for one in found for spent in one.spent))
+    unpriced = [one.stage for one in found if UNKNOWN in _row(one)]
+    table = [HEAD, *rows, ("all", "", *whole, f"money without {', '.join(unpriced)}" if unpriced else "")]
     widths = [max(len(row[column]) for row in table) for column in range(len(HEAD))]
     lines = ["| " + " | ".join(_aligned(row, widths)) + " |" for row in table]
     rule = "|" + "|".join("-" * (width + 1) + ("-" if left else ":") for width, left in zip(widths, _LEFT, strict=True))
@@ -58,6 +60,8 @@ def _notes(run: Run, found: Sequence[Estimate]) -> Iterator[str]:
             "every row passes every check. `--limit 20` on a stage makes a pilot."
         )
         yield f"Assumed there: {plan.QUESTION} tokens for a question with its instruction."
+    if limits := run.recipe.budget.model_dump(exclude_none=True):
+        yield f"A run stops in order at {budget(limits)}, with all that was made published."
     known = run.recipe.prices.complete()
     if any(one.total.gpu_hours != 0 for one in asked):
         gpu = known.gpu or plan.GPU
@@ -70,7 +74,7 @@ def _notes(run: Run, found: Sequence[Estimate]) -> Iterator[str]:
             price = known.gpus[known.gpu]
             yield f"{known.gpu}: {price.dollars:g} US dollars an hour ({_origin(price)})."
         else:
-            yield f"GPU hours cost nothing here, until `prices.gpu` names one of {', '.join(sorted(known.gpus))}."
+            yield f"GPU hours have no price here, until `prices.gpu` names one of {', '.join(sorted(known.gpus))}."
     for engine in {engine.model: engine for one in asked for engine in run.recipe.engines_of(one.stage)}.values():
         if not engine.url:
             continue

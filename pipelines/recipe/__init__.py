@@ -231,6 +231,18 @@ class Checkpoints(Config):
     minutes: float = Field(default=10.0, gt=0)
 
 
+class Budget(Config):
+    """The most that all stages of the recipe may take together, by the facts of its repos; a run stops in order there.
+    What the recipe took before it was changed is not among it."""
+
+    dollars: float | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=None, gt=0)
+    """Of prompts and answers, whatever they cost."""
+    gpu_hours: float | None = Field(default=None, gt=0)
+    hours: float | None = Field(default=None, gt=0)
+    """At work, on whatever machine; several at a time are added up."""
+
+
 class Recipe(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     namespace: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -253,6 +265,7 @@ class Recipe(Config):
     train: Train
     evaluate: Evaluate
     checkpoints: Checkpoints = Checkpoints()
+    budget: Budget = Budget()
     prices: Prices = Prices()
     """Beside those that come with the house, or in their place."""
 

@@ -24,7 +24,6 @@ from pipelines.report.cases import Case, asked, chosen
 from pipelines.run import Run
 from pipelines.stages import evaluate
 from pipelines.tables import Grid
-from pipelines.workflow import written
 
 HERE = Path(__file__).parent
 FAILURES = 200
@@ -58,7 +57,7 @@ def collect(run: Run, per_language: int) -> Page:
     grids, notes = list[Grid](), list[str]()
     kept, answered = list[Case](), list[Case]()
     for stage in STAGES:
-        repo, kind = written(run, stage)
+        repo, kind = run.written(stage)
         snapshot = run.hub.snapshot(repo, kind, stage)
         if snapshot is None or snapshot.facts is None:
             continue

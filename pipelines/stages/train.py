@@ -16,6 +16,7 @@ from typing import Any
 from pipelines import cards, facts
 from pipelines.errors import StageError
 from pipelines.facts import Facts, Input, Spent, Usage
+from pipelines.flow.budget import Cap
 from pipelines.flow.spending import cost
 from pipelines.hub import Snapshot
 from pipelines.recipe import Train, dump
@@ -44,6 +45,7 @@ def run(run: Run) -> None:
         run.screen.say(f"train: {run.model} is up to date")
         return
     checkpoint = resumption.find(run, inputs)
+    _heed_budget(run, checkpoint)
     started = time.monotonic() - (checkpoint.facts.seconds if checkpoint and checkpoint.facts else 0.0)
     weights = run.hub.folder(student.repo, "model", student.revision, ignore=("*.gguf",))
     with TemporaryDirectory(prefix="thinkin-train-") as folder:
@@ -59,6 +61,15 @@ def run(run: Run) -> None:
             _publish(run, made, Path(job.output), before)
             checkpoints.drop()
             run.screen.say(f"train: {run.model} is published, {run.hub.address(run.model, 'model')}")
+
+
+def _heed_budget(run: Run, checkpoint: Snapshot | None) -> None:
+    """Nothing is begun where nothing is left of the recipe's budget."""
+    before = checkpoint.facts.seconds if checkpoint and checkpoint.facts else 0.0
+    cap = Cap(run, "train", lambda: ([], [], before))
+    cap.open()
+    if over := cap.over():
+        raise cap.spent(over)
 
 
 def _up_to_date(made: Facts | None, digest: str, inputs: tuple[Input, ...]) -> bool:
