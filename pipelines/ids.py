@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Keys = NDArray[np.uint64]
+Mask = NDArray[np.bool_]
 DIGITS = 16
 MERGED_AT = 1 << 16
 
@@ -62,24 +63,40 @@ class IdSet:
         if one in self:
             return False
         self._recent.add(one)
-        if len(self._recent) >= max(MERGED_AT, len(self._sorted) // 8):
-            self.update(np.empty(0, np.uint64))
+        self._merge_if_due()
         return True
+
+    def add_all(self, many: Keys) -> Mask:
+        """For each of `many` whether it was not there before; of several that are equal, that holds for the first."""
+        new = ~self.holds(many)
+        for place in np.flatnonzero(new).tolist():
+            one = int(many[place])
+            new[place] = one not in self._recent
+            self._recent.add(one)
+        self._merge_if_due()
+        return new
 
     def update(self, many: Keys) -> None:
         recent = np.fromiter(self._recent, np.uint64, len(self._recent))
-        merged = np.unique(np.concatenate([self._array(), recent, many]))
-        self._sorted, self._recent = array("Q", merged.tobytes()), set()
+        merged = np.concatenate([self._array(), np.sort(np.concatenate([recent, many]))])
+        merged.sort(kind="stable")  # of two sorted runs it makes one in a single pass
+        first = np.ones(len(merged), bool)
+        np.not_equal(merged[1:], merged[:-1], out=first[1:])
+        self._sorted, self._recent = array("Q", merged[first].tobytes()), set()
 
-    def holds(self, many: Keys) -> NDArray[np.bool_]:
+    def holds(self, many: Keys) -> Mask:
         """For each of `many` whether it is in the set."""
-        if self._recent:
-            self.update(np.empty(0, np.uint64))
         there = self._array()
-        if not len(there):
-            return np.zeros(len(many), bool)
-        places = np.minimum(np.searchsorted(there, many), len(there) - 1)
-        return there[places] == many
+        found = np.zeros(len(many), bool)
+        if len(there):
+            found = there[np.minimum(np.searchsorted(there, many), len(there) - 1)] == many
+        if self._recent:
+            found |= np.fromiter((one in self._recent for one in many.tolist()), bool, len(many))
+        return found
+
+    def _merge_if_due(self) -> None:
+        if len(self._recent) >= max(MERGED_AT, len(self._sorted) // 8):
+            self.update(np.empty(0, np.uint64))
 
     def _array(self) -> Keys:
         return np.frombuffer(self._sorted, np.uint64) if self._sorted else np.empty(0, np.uint64)

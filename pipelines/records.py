@@ -6,6 +6,7 @@ for once is recognised before it is paid for twice.
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -174,7 +175,19 @@ class Failure(Row):
     attempts: int
 
 
+_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
 def digest(*parts: object) -> str:
     """The first 16 hex digits of the SHA-256 of the parts as canonical JSON: what all ids are made of."""
-    canonical = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _digest(_canonical(parts))
+
+
+def digests(before: Sequence[object], numbers: Iterable[int], after: Sequence[object]) -> Iterator[str]:
+    """`digest(*before, number, *after)` of each number, at a fraction of its cost; neither sequence may be empty."""
+    head, tail = _canonical(before)[:-1], _canonical(after)[1:]
+    return (_digest(f"{head},{number},{tail}") for number in numbers)
+
+
+def _digest(canonical: str) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

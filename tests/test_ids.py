@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipelines import ids
 from pipelines.ids import IdSet, key, keys
-from pipelines.records import digest
+from pipelines.records import digest, digests
 
 NUMBERS = st.integers(0, 2**64 - 1)
 
@@ -33,8 +33,13 @@ def test_any_other_text_is_a_number_of_its_own(name: str) -> None:
 def test_a_set_of_ids_is_a_set(turns: list[list[int]]) -> None:
     found, plain = IdSet(), set[int]()
     for number, turn in enumerate(turns):
-        if number % 2:
-            found.update(np.array(turn, np.uint64))
+        many = np.array(turn, np.uint64)
+        if number % 3 == 1:
+            found.update(many)
+            plain |= set(turn)
+        elif number % 3 == 2:
+            new = [one not in plain and one not in turn[:place] for place, one in enumerate(turn)]
+            assert found.add_all(many).tolist() == new
             plain |= set(turn)
         else:
             for one in turn:
@@ -53,3 +58,12 @@ def test_ids_that_are_added_one_by_one_end_in_the_sorted_array(monkeypatch: pyte
     assert len(found._recent) < 150
     assert not found.add(1000)
     assert 1001 not in found
+
+
+@given(
+    st.lists(st.text().filter(str.isprintable) | st.none(), min_size=1),
+    st.integers(0, 20),
+    st.lists(st.text().filter(str.isprintable) | st.none(), min_size=1),
+)
+def test_many_digests_are_those_of_one_by_one(before: list[str | None], count: int, after: list[str | None]) -> None:
+    assert list(digests(before, range(count), after)) == [digest(*before, one, *after) for one in range(count)]

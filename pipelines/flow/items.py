@@ -1,7 +1,7 @@
 """What a stage has to do, and what comes of it."""
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pipelines.records import Row
 
@@ -10,9 +10,9 @@ R = TypeVar("R", bound=Row)
 FOLDERS = ("data", "rejected")
 
 
-@dataclass(frozen=True, slots=True)
-class Item(Generic[T]):
-    """One row to make: its id, its language, and what it is made from. Items of one `group` go to the same shard."""
+class Item(NamedTuple, Generic[T]):
+    """One row to make: its id, its language, and what it is made from. Items of one `group` go to the same shard. A
+    tuple, since a resumed run makes one for every row that is there."""
 
     id: str
     language: str

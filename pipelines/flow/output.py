@@ -6,9 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
+from itertools import compress, islice
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Generic, Self
+
+import numpy as np
 
 from pipelines import facts
 from pipelines.errors import HubAway, StageError
@@ -22,12 +25,14 @@ from pipelines.flow.pace import Pace
 from pipelines.flow.parts import Part
 from pipelines.flow.publisher import End, Publisher
 from pipelines.flow.spending import Meter
-from pipelines.ids import IdSet, key
+from pipelines.ids import IdSet, key, keys
 from pipelines.llm import Door
 from pipelines.recipe import Engine, Stage
 from pipelines.records import Failure
 from pipelines.run import Run
 
+LOOKED_UP = 128
+"""Items of which it is found out together whether they are there."""
 STAGED = 10_000
 """Rows of a file, where all are published at once."""
 
@@ -175,15 +180,17 @@ class Output(Generic[R]):
 
     def pending(self, items: Iterable[Item[T]]) -> Iterator[Item[T]]:
         """The same for items that are thought of later."""
-        for item in items:
-            one = key(item.id)
+        source = iter(items)
+        while some := list(islice(source, LOOKED_UP)):
+            names = keys([item.id for item in some])
+            mine = np.array([self.run.shard.holds(item.group or item.id) for item in some], bool)
             with self._asking:
-                new, mine = self._asked.add(one), self.run.shard.holds(item.group or item.id)
-                if mine:
-                    self._mine.add(one)
-            if new and mine and one not in self._done:
+                wanted = self._asked.add_all(names) & mine & ~self._done.holds(names)
+                if self._mine is not self._asked:
+                    self._mine.add_all(names[mine])
+            if wanted.any():
                 self._heed_budget()
-                yield item
+            yield from compress(some, wanted.tolist())
 
     def _heed_budget(self) -> None:
         """Where nothing is left of the budget before the first item, no server is started."""

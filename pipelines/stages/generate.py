@@ -17,7 +17,7 @@ from pipelines.instructions import Instruction
 from pipelines.llm import Reply, Request
 from pipelines.llm.probe import Use
 from pipelines.recipe import Generate, Recipe
-from pipelines.records import Candidate, Prompt, digest
+from pipelines.records import Candidate, Prompt, digest, digests
 from pipelines.run import Run
 
 
@@ -153,8 +153,9 @@ def samples(recipe: Recipe, prompt: Prompt, asking: Asking, revision: str) -> It
     """The samples to take for a prompt. The id covers prompt, number, request and model. What is asked is made later,
     by `request`: most samples of a resumed run are there."""
     engine = recipe.engines[recipe.generate.engine]
-    for number in range(recipe.generate.samples):
-        name = digest("candidate", prompt.id, number, asking.payload, engine.model, engine.file, revision)
+    after = asking.payload, engine.model, engine.file, revision
+    names = digests(("candidate", prompt.id), range(recipe.generate.samples), after)
+    for number, name in enumerate(names):
         yield Item(name, prompt.language, Sample(name, prompt, number, asking), prompt.id)
 
 
