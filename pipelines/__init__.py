@@ -12,6 +12,7 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
     training/        what *train* runs in processes of its own: the pre-flight, the training, its checkpoints
     calibration      judges beside people: agreement, bias, warnings
+    lineage          from a repo or a row back to all that it was made from, and what became of that
     flow             items -> rows of a repo: bounded concurrency, resume, journal, checkpoints, shards, failures;
                      diagnosis: when too many of them fail
     cards, tables    run facts and results -> card text and tables; sections: what a person wrote into a card; measures:

@@ -238,6 +238,23 @@ def calibrate_command(recipe: RecipeName, set_: Overrides = None, languages: Lan
         calibration.run(run)
 
 
+@app.command("lineage")
+def lineage_command(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="REPO_OR_ROW",
+            help="me/demo, me/demo@REVISION, or a row: me/demo#ID.",
+        ),
+    ],
+) -> None:
+    """Walk back from a model, a data set or a row to all that it was made from; say what is gone or changed."""
+    from pipelines import lineage
+    from pipelines.screen import Screen
+
+    lineage.run(what, Screen())
+
+
 @app.command("import")
 def import_command(recipe: RecipeName, set_: Overrides = None) -> None:
     """Put the models that a recipe imports on the Hub, where they are not there yet."""

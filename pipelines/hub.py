@@ -148,6 +148,11 @@ class Hub:
     def text(self, repo: str, kind: Kind, revision: str, path: str) -> str:
         return Path(self.file(repo, kind, revision, path)).read_text("utf-8")
 
+    def contents(self, snapshot: Snapshot) -> dict[str, str]:
+        """The hash of each file by its path."""
+        info = self._info(snapshot.repo, snapshot.kind, snapshot.revision, hashes=True)
+        return {sibling.rfilename: str(sibling.blob_id) for sibling in info.siblings or ()}
+
     def card(self, snapshot: Snapshot) -> str:
         """The text of the repo's README.md; empty where there is none."""
         if "README.md" not in snapshot.files:
@@ -306,9 +311,9 @@ class Hub:
         except httpx2.TransportError as error:
             raise _unreachable(self.api.endpoint, error) from None
 
-    def _info(self, repo: str, kind: Kind, revision: str | None) -> Any:
+    def _info(self, repo: str, kind: Kind, revision: str | None, hashes: bool = False) -> Any:
         try:
-            return self.api.repo_info(repo, repo_type=kind, revision=revision)
+            return self.api.repo_info(repo, repo_type=kind, revision=revision, files_metadata=hashes)
         except (RepositoryNotFoundError, RevisionNotFoundError):
             raise
         except HFValidationError:

@@ -31,7 +31,7 @@ ROWS = (
     ("launch",),
     tuple(f"stages.{stage}" for stage in STAGES),
     ("training",),
-    ("flow", "calibration"),
+    ("flow", "calibration", "lineage"),
     ("cards", "tables", "measures", "reference", "marking"),
     ("sources", "held_out", "checks"),
     ("engines", "llm", "judges"),

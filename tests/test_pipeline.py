@@ -3,6 +3,7 @@
 Only the teacher is scripted, behind a real server.
 """
 
+import io
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ from itertools import islice
 import pytest
 import yaml
 from llm_server import Script, serving
+from rich.console import Console
 from tiny import make_student
 
-from pipelines import hub, problems, recipes
+from pipelines import hub, lineage, problems, recipes
 from pipelines.errors import StageError
 from pipelines.records import Candidate, Conversation, Judged, Prompt, Result
 from pipelines.run import Run
@@ -258,6 +260,31 @@ def test_the_models_card_shows_the_result_table(finished: Run) -> None:
     card = finished.hub.text(finished.model, "model", snapshot.revision, "README.md")
     assert "base opened" in card
     assert json.loads(finished.hub.text(finished.model, "model", snapshot.revision, "run/evaluate.json"))["complete"]
+
+
+def test_the_model_and_a_chosen_row_are_walked_back_to_where_they_began(finished: Run) -> None:
+    def shown(what: str) -> str:
+        lineage.run(what, Screen(console := Console(file=io.StringIO(), width=300)))
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue()
+
+    text = shown(finished.model)
+    for repo in (
+        finished.model,
+        finished.chosen,
+        finished.judged,
+        finished.candidates,
+        finished.prompts,
+        "tiny/student",
+    ):
+        assert f"{repo} at" in text
+    assert "are there as they were read" in text
+    row = rows_of(finished, finished.chosen, "choose", Conversation)[0]
+    text = shown(f"{finished.chosen}#{row.id}")
+    for place in (f"{finished.judged}#{row.id}", f"{finished.candidates}#{row.candidate}", row.prompt.id):
+        assert place in text
+    result = rows_of(finished, finished.results, "evaluate", Result)[0]
+    assert f"{result.model} at {result.model_revision[:12]}" in shown(f"{finished.results}#{result.id}")
 
 
 def test_a_second_run_changes_nothing_and_asks_nothing(finished: Run, script: Script) -> None:
