@@ -230,7 +230,7 @@ def disagreement(recipe: Recipe, rows: Iterable[Judged]) -> list[dict[str, Any]]
         (a.name, b.name) for place, a in enumerate(told) for b in told[place + 1 :] if a.instruction == b.instruction
     ]
     opinions: dict[tuple[str, str], list[Opinion]] = {pair: [] for pair in pairs}
-    for row in rows if pairs else ():
+    for row in rows:
         for first, second in pairs:
             a, b = row.score(first), row.score(second)
             if a is not None and b is not None:

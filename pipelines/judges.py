@@ -44,8 +44,8 @@ def use(judges: Iterable[AnyJudge], engine: str) -> Use:
 
 async def opinion(judge: AnyJudge, door: Door, case: Case) -> Score:
     if not isinstance(judge, RubricJudge):
-        value = await door.likelihood(conversation(case))
-        return Score(judge=judge.name, value=value, model=door.model, instruction="")
+        found = await door.likelihood(conversation(case))
+        return Score(judge=judge.name, value=found.mean, model=door.model, instruction="", tokens=found.tokens)
     instruction = instructions.load(judge.instruction, case.language)
     messages = instruction.messages(
         text=fenced(case.text),
@@ -53,19 +53,21 @@ async def opinion(judge: AnyJudge, door: Door, case: Case) -> Score:
         answer=fenced(case.answer),
         language_name=instructions.language_name(case.language),
     )
-    value = await rate(door, messages)
-    return Score(judge=judge.name, value=float(value), model=door.model, instruction=instruction.label)
+    value, tokens = await rate(door, messages)
+    told = instruction.label
+    return Score(judge=judge.name, value=float(value), model=door.model, instruction=told, tokens=tokens)
 
 
-async def rate(door: Door, messages: tuple[Message, ...]) -> int:
-    """A whole number from 1 to 5. A judge whose answer cannot be read is asked again, and then is a failure: never a
-    score."""
+async def rate(door: Door, messages: tuple[Message, ...]) -> tuple[int, int]:
+    """A whole number from 1 to 5, and the tokens of all that was asked and answered for it. A judge whose answer cannot
+    be read is asked again, and then is a failure: never a score."""
     schema: dict[str, Any] = Rubric.model_json_schema()
-    text = ""
+    text, tokens = "", 0
     for seed in range(RUBRIC_ATTEMPTS):
-        text = (await door.ask(Request(messages, _sampling(seed), seed, schema))).text
+        reply = await door.ask(Request(messages, _sampling(seed), seed, schema))
+        text, tokens = reply.text, tokens + reply.prompt_tokens + reply.completion_tokens
         try:
-            return Rubric.model_validate_json(text).score
+            return Rubric.model_validate_json(text).score, tokens
         except ValidationError:
             continue
     raise SampleError("unreadable-judge", f"the judge's answer holds no score: {text[:200]!r}", RUBRIC_ATTEMPTS)

@@ -74,12 +74,14 @@ class Share(Record):
 
 
 class Score(Record):
-    """One judge's opinion. `instruction` names the text it was told, with its digest; empty for a likelihood."""
+    """One judge's opinion. `instruction` names the text it was told, with its digest; empty for a likelihood. `tokens`
+    are those of question and answer, over all attempts; None for a row from before they were counted."""
 
     judge: str
     value: float
     model: str
     instruction: str
+    tokens: int | None = None
 
 
 class Judged(Candidate):

@@ -236,6 +236,18 @@ def test_numbers_of_the_facts_stand_in_the_card() -> None:
         assert number in body
 
 
+def test_the_card_of_the_judged_rows_tells_what_the_order_of_the_checks_spared() -> None:
+    judges = [
+        {"judge": "fluency", "opinions": 2, "tokens": 200, "everything": 400},
+        {"judge": "logic", "opinions": 1, "tokens": 1200, "everything": 4800},
+    ]
+    told = facts("judge", details={"cascade": {"rows": 4, "accepted": 2, "judges": judges}})
+    body = data_card(run(), "me/x", told, FILES)
+    assert "| logic | 1 | 1,200 | 4,800 |" in body
+    assert "took 700 tokens for each sample that was accepted; 2,600 had each been asked about every sample." in body
+    assert "had each been asked" not in card("judge")
+
+
 @pytest.mark.parametrize(("rows", "size"), [(999, "n<1K"), (1000, "1K<n<10K"), (10**6, "1M<n<10M"), (10**7, "n>10M")])
 def test_the_size_category_counts_all_rows(rows: int, size: str) -> None:
     told = facts("judge", counts={"ru": {"generated": rows - 1, "structure": 5}, "no": {"generated": 1}})

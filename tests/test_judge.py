@@ -15,7 +15,7 @@ from pipelines.llm.wire import Direct
 from pipelines.recipe import Judge, LikelihoodJudge, RubricJudge
 from pipelines.records import Candidate, Judged, Message, Prompt, Score
 from pipelines.stages import judge
-from pipelines.stages.judge import free_checks, funnel, verified
+from pipelines.stages.judge import Cascade, free_checks, funnel, verified
 from tests.llm_server import Script, serving
 
 RUSSIAN = (
@@ -84,7 +84,7 @@ def rated(script: Script) -> int:
     async def run(url: str) -> int:
         door = OpenAIDoor(Direct(url, "k"), "m", template, extensions=True)
         try:
-            return await rate(door, QUESTION)
+            return (await rate(door, QUESTION))[0]
         finally:
             await door.close()
 
@@ -281,6 +281,50 @@ def test_judged_text_cannot_end_its_fence(where: str, config: RubricJudge) -> No
     )
     assert sent.count(">>>") == plain.count(">>>")
     assert sent.count("<<<") == plain.count("<<<")
+
+
+# --- what the order of the checks spares
+
+
+def test_a_score_tells_the_tokens_of_every_attempt() -> None:
+    once, twice = Opinions(), Opinions(opinions=["rubbish", '{"score": 4}'])
+    one = judged(candidate(), once, FLUENCY, LIKELIHOOD)
+    two = judged(candidate(), twice, FLUENCY)
+    assert one.scores[0].tokens
+    assert one.scores[1].tokens
+    assert (two.scores[0].tokens or 0) > one.scores[0].tokens
+
+
+def test_the_cascade_tells_what_judging_everything_would_have_taken() -> None:
+    row = free_checks(candidate(), Judge(), "j")
+
+    def scored(stopped: str | None, *tokens: int) -> Judged:
+        scores = [
+            Score(judge=name, value=4.0, model="m", instruction="i", tokens=count)
+            for name, count in zip(("fluency", "logic"), tokens, strict=False)
+        ]
+        return row.model_copy(update={"stopped": stopped, "scores": tuple(scores)})
+
+    rows = [scored("structure"), scored("answer"), scored("fluency", 90), scored(None, 110, 200)]
+    cascade = Cascade(["fluency", "logic"])
+    assert list(cascade.watched(rows)) == rows
+    assert cascade.report() == {
+        "rows": 4,
+        "accepted": 1,
+        "judges": [
+            {"judge": "fluency", "opinions": 2, "tokens": 200, "everything": 400},
+            {"judge": "logic", "opinions": 1, "tokens": 200, "everything": 800},
+        ],
+    }
+
+
+def test_of_a_judge_whose_tokens_nobody_counted_no_cascade_is_told() -> None:
+    row = free_checks(candidate(), Judge(), "j")
+    uncounted = row.model_copy(update={"scores": (Score(judge="fluency", value=4.0, model="m", instruction="i"),)})
+    for rows in ([], [row], [uncounted]):
+        cascade = Cascade(["fluency"])
+        assert list(cascade.watched(rows)) == rows
+        assert cascade.report() == {}
 
 
 # --- the funnel

@@ -14,7 +14,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pipelines import chains
 from pipelines.facts import Contract, Usage
@@ -57,6 +57,13 @@ class Reply:
         if self.reasoning is not None:
             return chains.split(chains.join(self.reasoning.strip(), self.text.strip()))
         return chains.split(self.text, opened="<think>" not in self.text and (self.opened or "</think>" in self.text))
+
+
+class Likelihood(NamedTuple):
+    """The mean log-probability of a text, in nats per token, and how many tokens were read for it."""
+
+    mean: float
+    tokens: int
 
 
 class Template(Protocol):
@@ -107,13 +114,13 @@ class Door(ABC):
         opened = self.contract is not None and self.contract.prefilled is True and not request.opening
         return replace(reply, opened=True) if opened else reply
 
-    async def likelihood(self, messages: tuple[Message, ...]) -> float:
-        """The mean log-probability (nats per token) of the last message, given those before it."""
+    async def likelihood(self, messages: tuple[Message, ...]) -> Likelihood:
+        """Of the last message, given those before it."""
         before = self.template(messages[:-1])
         text = messages[-1].content
         tokens, mean = await retried(lambda: self._likelihood(before, text), self.budget, self.mend)
         self._count(tokens, 0)
-        return mean
+        return Likelihood(mean, tokens)
 
     def prompt(self, request: Request) -> str:
         """The whole prompt as text, for a request with an opening; what the template already opened is not repeated."""

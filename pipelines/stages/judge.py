@@ -6,7 +6,7 @@ answer against gold, then the recipe's judges. What a check stops is published u
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from itertools import chain
 from typing import Any
@@ -43,11 +43,14 @@ def run(run: Run) -> None:
 
 
 def found_out(recipe: Recipe, findings: Sequence[Finding] | None, rows: Iterable[Judged]) -> Mapping[str, Any]:
-    """What the facts tell of the judges themselves."""
+    """What the facts tell of the judges themselves. Where there are none, the rows are not read."""
+    cascade = Cascade([judge.name for judge in recipe.judge.judges])
+    disagreement = calibration.disagreement(recipe, cascade.watched(rows if recipe.judge.judges else ()))
     return {
         "calibration": [finding.model_dump() for finding in findings or ()],
         "warnings": calibration.warnings(recipe, findings),
-        "disagreement": calibration.disagreement(recipe, rows),
+        "disagreement": disagreement,
+        "cascade": cascade.report(),
     }
 
 
@@ -91,6 +94,44 @@ async def judged(candidate: Candidate, config: Judge, doors: Mapping[str, Door],
             reason = f"{score.value:g} where {judge.least} is the least"
             row = row.model_copy(update={"stopped": judge.name, "reason": reason})
     return row
+
+
+class Cascade:
+    """What the order of the checks spared: the tokens of the judges that were asked, and an estimate of what they would
+    have been had every judge been asked about every row. A row that a judge was not asked about is taken to cost as
+    much as the mean of those that it was asked about, whatever stopped it."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.rows = self.accepted = 0
+        self._asked, self._told, self._tokens = Counter[str](), Counter[str](), Counter[str](dict.fromkeys(names, 0))
+
+    def watched(self, rows: Iterable[Judged]) -> Iterator[Judged]:
+        """The same rows, counted as they pass."""
+        for row in rows:
+            self.rows += 1
+            self.accepted += row.stopped is None
+            for score in row.scores:
+                self._asked[score.judge] += 1
+                self._told[score.judge] += score.tokens is not None
+                self._tokens[score.judge] += score.tokens or 0
+            yield row
+
+    def report(self) -> Mapping[str, Any]:
+        """For each judge the opinions, their tokens, and the tokens of an opinion about every row; empty where no
+        tokens are known of a judge."""
+        if not self._tokens or not all(self._tokens.values()):
+            return {}
+        means = {name: tokens / self._told[name] for name, tokens in self._tokens.items()}
+        judges = [
+            {
+                "judge": name,
+                "opinions": self._asked[name],
+                "tokens": round(mean * self._asked[name]),
+                "everything": round(mean * self.rows),
+            }
+            for name, mean in means.items()
+        ]
+        return {"rows": self.rows, "accepted": self.accepted, "judges": judges}
 
 
 def funnel(rows: Iterable[Judged], names: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
