@@ -21,6 +21,7 @@ from typing import Any
 from pipelines.errors import StageError
 from pipelines.hub import Hub
 from pipelines.llm import Door, Limits, Template
+from pipelines.llm.batches import Batches
 from pipelines.llm.openai_door import OpenAIDoor
 from pipelines.llm.probe import Use, probe
 from pipelines.llm.public import BEARS, Public
@@ -55,6 +56,9 @@ async def serve(run: Run, engine: Engine, use: Use) -> AsyncIterator[Door]:
             door.mend = server.mend
             door.contract = await probe(door, engine, use)
             run.screen.say(f"{engine.model}: {door.contract.told}")
+            if engine.batch and engine.url:
+                await door.wire.close()  # the probe's, which had to have its answers at once
+                door.wire = Batches(engine.url, _key(engine), run.recipe.name, run.screen.say)
             yield door
     finally:
         await door.close()
@@ -62,7 +66,7 @@ async def serve(run: Run, engine: Engine, use: Use) -> AsyncIterator[Door]:
 
 def _allow_files(engine: Engine) -> None:
     """Each request in flight is an open file: raise the soft limit, up to the hard one, which only root could."""
-    needed = engine.parallel + SPARE_FILES
+    needed = (0 if engine.batch else engine.parallel) + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and needed > hard:
         raise StageError(
@@ -73,10 +77,15 @@ def _allow_files(engine: Engine) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def _door(engine: Engine, url: str, name: str, template: Template) -> Door:
+def _key(engine: Engine) -> str:
     key = os.environ.get(engine.api_key, "") if engine.api_key else ""
     if engine.api_key and not key:
         raise StageError(f"the environment variable {engine.api_key} is not set: {engine.model} needs its key")
+    return key
+
+
+def _door(engine: Engine, url: str, name: str, template: Template) -> Door:
+    key = _key(engine)
     limits = Limits(engine.parallel, engine.timeout, engine.token_timeout)
     root = url.rstrip("/").removesuffix("/v1")
     if engine.kind == "tgi":

@@ -61,6 +61,15 @@ class Script:
     logprobs: dict[str, float] | None = field(default_factory=dict)
     """Of the words of a prompt, -0.5 where not named; None for a server that gives none."""
 
+    files: dict[str, bytes] = field(default_factory=dict)
+    batches: dict[str, dict[str, Any]] = field(default_factory=dict)
+    batch_ends: list[str] = field(default_factory=list)
+    """How the next batches end, one after the other; "completed" where nothing is left."""
+    batches_wait: bool = False
+    """Whether a batch stays in progress."""
+    spoiled: int = 0
+    """So many of the next lines of a batch have status 500."""
+
     def reply(self, body: dict[str, Any]) -> str:
         text = "\n".join(message["content"] for message in body["messages"])
         if "response_format" in body:
@@ -105,10 +114,64 @@ def _app(script: Script) -> Starlette:
             Route("/v1/chat/completions", _handler(script, _chat), methods=["POST"]),
             Route("/v1/completions", _handler(script, _completion), methods=["POST"]),
             Route("/generate", _handler(script, _generate), methods=["POST"]),
+            Route("/v1/files", _upload(script), methods=["POST"]),
+            Route("/v1/files/{file}/content", lambda request: Response(script.files[request.path_params["file"]])),
+            Route("/v1/batches", _batch(script), methods=["POST"]),
+            Route("/v1/batches", lambda _: JSONResponse({"object": "list", "data": [*script.batches.values()][::-1]})),
+            Route("/v1/batches/{batch}", lambda request: _look(script, request.path_params["batch"])),
             Route("/v1/models", lambda _: JSONResponse({"object": "list", "data": script.models})),
             Route("/info", lambda _: JSONResponse(script.models[0] if script.models else {})),
         ]
     )
+
+
+def _upload(script: Script) -> Any:
+    async def upload(request: Request) -> Response:
+        async with request.form() as form:
+            assert form["purpose"] == "batch"
+            return JSONResponse(_file(script, await form["file"].read()))  # pyright: ignore[reportAttributeAccessIssue]
+
+    return upload
+
+
+def _file(script: Script, content: bytes) -> dict[str, Any]:
+    name = f"file-{len(script.files)}"
+    script.files[name] = content
+    return {"id": name, "object": "file", "bytes": len(content), "created_at": 0, "filename": "f", "purpose": "batch"}
+
+
+def _batch(script: Script) -> Any:
+    async def create(request: Request) -> Response:
+        batch = {"id": f"batch-{len(script.batches)}", "object": "batch", "created_at": 0, "status": "validating"}
+        script.batches[batch["id"]] = batch | await request.json()
+        script.asked.set()
+        return JSONResponse(script.batches[batch["id"]])
+
+    return create
+
+
+def _look(script: Script, name: str) -> Response:
+    """Where a batch stands; one that may go on comes to its end now."""
+    batch = script.batches[name]
+    if batch["status"] in ("validating", "in_progress"):
+        batch["status"] = "in_progress" if script.batches_wait else _worked_off(script, batch)
+    return JSONResponse(batch)
+
+
+def _worked_off(script: Script, batch: dict[str, Any]) -> str:
+    end = script.batch_ends.pop(0) if script.batch_ends else "completed"
+    batch["errors"] = {"data": [{"code": "invalid", "message": "told to fail"}]} if end == "failed" else None
+    if end == "completed":
+        lines = [json.loads(line) for line in script.files[batch["input_file_id"]].splitlines()]
+        batch["output_file_id"] = _file(script, b"\n".join(_line(script, line) for line in lines))["id"]
+    return end
+
+
+def _line(script: Script, line: dict[str, Any]) -> bytes:
+    script.requests.append(line["body"])
+    script.spoiled -= 1
+    response = {"status_code": 200, "body": _chat(script, line["body"])} if script.spoiled < 0 else {"status_code": 500}
+    return json.dumps({"custom_id": line["custom_id"], "response": response, "error": None}).encode()
 
 
 def _handler(script: Script, good: Any) -> Any:

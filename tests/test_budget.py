@@ -16,10 +16,10 @@ from pipelines.errors import BudgetSpent, RecipeError
 from pipelines.facts import Facts, Spent, Usage
 from pipelines.hub import part
 from pipelines.recipe import Recipe, dump
-from pipelines.records import Candidate, Prompt
+from pipelines.records import Candidate, Judged, Prompt
 from pipelines.run import Run
 from pipelines.screen import Screen
-from pipelines.stages import generate
+from pipelines.stages import generate, judge
 
 EACH = 15
 """Tokens that the scripted model takes for an answer, prompt and answer together."""
@@ -142,3 +142,29 @@ def test_the_command_line_says_it_in_a_line_and_ends_with_code_3(
         main()
     assert ended.value.code == 3
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_judges_that_are_asked_in_batches_give_the_scores_and_cost_their_share(
+    start: Callable[..., Run], server: tuple[llm_server.Script, str]
+) -> None:
+    script, url = server
+    script.answers = {
+        f"Сколько будет {number} + 1": f"<think>К этому числу прибавим один.</think>Ответ: {number + 1}"
+        for number in range(10)
+    }
+    public = {"kind": "openai", "model": "big", "url": url, "parallel": 2}
+    cheap = {**public, "parallel": 100, "batch": True}
+    prices = priced(url, 1000, 1000)
+    next(iter(prices["models"].values()))["batch"] = 0.5
+    judges = [{"kind": "rubric", "name": "logic", "engine": "served", "instruction": "logic.v1"}]
+    run = start(engines={"public": public, "served": cheap}, judge={"judges": judges}, prices=prices)
+    generate.run(run)
+    judge.run(run)
+    snapshot = run.hub.need(run.judged, "dataset", "judge")
+    rows = list(run.hub.rows(snapshot, Judged))
+    assert [row.scores[0].value for row in rows] == [4.0] * 20
+    assert len(script.batches) == 1
+    assert snapshot.facts
+    (spent,) = snapshot.facts.spent
+    tokens = spent.usage.prompt_tokens + spent.usage.completion_tokens
+    assert spent.dollars == pytest.approx(tokens * 1e-3 / 2)

@@ -66,7 +66,7 @@ def refusal(path: Path | str, *overrides: str) -> str:
         ("wrong=1", "checkpoints, choose, engines"),
         ("generate.wrong=1", "engine, instruction, samples, sampling"),
         ("generate.sampling.wrong=1", "max_tokens, repetition_penalty, temperature, top_p"),
-        ("engines.writer.wrong=1", "api_key, arguments, context"),
+        ("engines.writer.wrong=1", "api_key, arguments, batch, context"),
         ("prompts.sources.0.wrong=1", "families, kind, rows, seed"),
         (
             "prompts.sources.1.wrong=1",

@@ -1,9 +1,9 @@
 """A door to a model, and the only place where a request to one is retried.
 
 `openai_door` leads to any OpenAI-compatible server, `tgi_door` to TGI; `replies` reads what either sends. `wire`
-carries a request (`public` does it with openai's client), `pace` says when the server has room for it, `retries`
-whether it is worth another attempt. `probe` tries, before the first paid request, whether a server does what is going
-to be asked.
+carries a request (`public` does it with openai's client, `batches` many of them as a file), `pace` says when the server
+has room for it, `retries` whether it is worth another attempt. `probe` tries, before the first paid request, whether a
+server does what is going to be asked.
 
 One choice is asked for per request, each with its own seed, because TGI and `transformers serve` ignore `n`. A
 reply that does not hold exactly one choice is an error and no sample. Reasoning is taken from wherever the server

@@ -5,14 +5,15 @@ in flight it is too slow: see `wire.Direct`.
 """
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
 
 import httpx2
 import openai
 
 from pipelines.llm.wire import CONNECT_WITHIN, Answer, Fault, Wire, line, read, refusal
 
+T = TypeVar("T")
 BEARS = 64
 """Requests in flight up to which it costs little more than `Direct`."""
 
@@ -33,7 +34,7 @@ class Public(Wire):
     async def close(self) -> None:
         await self._client.close()
 
-    async def _sent(self, request: Any, seconds: float) -> httpx2.Response:
+    async def _sent(self, request: Awaitable[T], seconds: float) -> T:
         try:
             async with asyncio.timeout(seconds):
                 return await request

@@ -31,6 +31,10 @@ class TokenPrice(Figure):
     batch: float = Field(default=1.0, ge=0, le=1)
     """The share of it that the provider's batch API costs."""
 
+    def batched(self) -> Self:
+        update = {"prompt": self.prompt * self.batch, "completion": self.completion * self.batch}
+        return self.model_copy(update=update)
+
     def dollars(self, prompt_tokens: int, completion_tokens: int) -> float:
         return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1e6
 

@@ -75,6 +75,9 @@ class Engine(Config):
     """Seconds more for each token that it may write."""
     arguments: dict[str, str | int | float | bool] = Field(default={})
     """Options of the server's command line, as it names them, without the leading dashes."""
+    batch: bool = False
+    """Whether to ask through the provider's batch API (kind openai): cheaper, and slow. `parallel` is then how many
+    requests a batch may hold."""
     gpus: int | None = Field(default=None, ge=0)
     """GPUs that its server takes, for what it costs. Where not given: as many as `arguments` share the model out over
     (vllm and tgi), and none for any other."""
@@ -87,7 +90,8 @@ class Engine(Config):
 
     def token_price(self, known: Prices) -> TokenPrice | None:
         """What its tokens cost; None where nobody said."""
-        return known.models.get(prices.place(self.url, self.model)) if self.url else None
+        price = known.models.get(prices.place(self.url, self.model)) if self.url else None
+        return price.batched() if price and self.batch else price
 
     def identity(self) -> tuple[str, ...]:
         """What its answers depend on; how many are asked for at a time is not among it."""
@@ -100,6 +104,8 @@ class Engine(Config):
             raise ValueError("kind llamacpp needs file: the GGUF file in the model's repo")
         if self.kind == "openai" and self.url is None:
             raise ValueError("kind openai needs url, such as https://api.openai.com/v1")
+        if self.batch and self.kind != "openai":
+            raise ValueError("batch is for kind openai")
         return self
 
 
