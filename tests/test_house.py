@@ -7,15 +7,20 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from graphlib import TopologicalSorter
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import pipelines
 from pipelines import workflow
@@ -161,6 +166,48 @@ def test_only_the_command_line_imports_the_embedded_hub() -> None:
 
 def test_nothing_imports_the_embedded_engines() -> None:
     assert not {name for name, targets in arrows().items() if "servers" in targets}
+
+
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+IMAGES = {"generate": "generator", "train": "trainer", "evaluate": "evaluator"}
+BLOCKED = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[2:]:
+            raise ModuleNotFoundError(f"no {name} in this image")
+
+sys.meta_path.insert(0, Absent())
+__import__(f"pipelines.stages.{sys.argv[1]}")
+"""
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_starts_with_the_packages_of_its_image_alone(stage: str) -> None:
+    absent = {name for extra in EXTRAS for name in required(extra)} - required(IMAGES.get(stage, "judge"))
+    assert absent
+    modules = [name.replace("-", "_") for name in sorted(absent)]
+    started = subprocess.run(
+        [sys.executable, "-c", BLOCKED, stage, *modules], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert started.returncode == 0, started.stderr
+
+
+def required(extra: str) -> set[str]:
+    """The packages that come with an extra, and all that these need."""
+    found, left = set[str](), [Requirement(line) for line in (*PROJECT["dependencies"], *EXTRAS[extra])]
+    while left:
+        need = left.pop()
+        name = canonicalize_name(need.name)
+        if name == "thinkin":
+            left += [Requirement(line) for inner in need.extras for line in EXTRAS[inner]]
+        elif name not in found and (need.marker is None or need.marker.evaluate({"extra": ""})):
+            found.add(name)
+            with suppress(PackageNotFoundError):  # of another system, or of zero3
+                left += [Requirement(line) for line in distribution(name).requires or ()]
+    return found
 
 
 # --- what is built and tracked

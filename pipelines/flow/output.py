@@ -9,7 +9,7 @@ from functools import reduce
 from itertools import compress, islice
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Generic, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import numpy as np
 
@@ -26,10 +26,12 @@ from pipelines.flow.parts import Part
 from pipelines.flow.publisher import End, Publisher
 from pipelines.flow.spending import Meter
 from pipelines.ids import IdSet, key, keys
-from pipelines.llm import Door
 from pipelines.recipe import Engine, Stage
 from pipelines.records import Failure
 from pipelines.run import Run
+
+if TYPE_CHECKING:  # a stage that asks no model needs no client
+    from pipelines.llm import Door
 
 LOOKED_UP = 128
 """Items of which it is found out together whether they are there."""
@@ -119,7 +121,7 @@ class Output(Generic[R]):
         self._whole = True
         self.journal.forget(self.journal.left)
 
-    def used(self, door: Door, engine: Engine) -> None:
+    def used(self, door: "Door", engine: Engine) -> None:
         """Count what goes through this door, and name its model and what its server does in the facts."""
         self.publisher.meters.append(Meter(door, engine, self.run.recipe.prices))
         if door.contract:

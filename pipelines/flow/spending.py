@@ -1,18 +1,21 @@
 """What a stage spends, by model: requests and tokens, money, GPU hours."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pipelines.facts import Spent, Usage, known
-from pipelines.llm import Door
 from pipelines.prices import Prices
 from pipelines.recipe import Engine
+
+if TYPE_CHECKING:  # a stage that asks no model needs no client
+    from pipelines.llm import Door
 
 
 @dataclass
 class Meter:
     """Counts what goes through one door."""
 
-    door: Door
+    door: "Door"
     engine: Engine
     prices: Prices
     _complete: Prices = field(init=False)
