@@ -17,7 +17,7 @@ from markdown_it.token import Token
 
 from pipelines.cards import data_card, fenced, model_card
 from pipelines.estimates import Estimate, Paired
-from pipelines.facts import Facts, Input, Usage
+from pipelines.facts import Facts, Input, Spent, Usage
 from pipelines.measures import TITLES, Difference, Line
 from pipelines.recipe import Recipe
 from pipelines.run import Run
@@ -126,6 +126,7 @@ def facts(stage: str, text: str = "plain", **changed: object) -> Facts:
         "instructions": (text,),
         "counts": {"ru": {"generated": 1200, text: 7}, text: {"generated": 34}},
         "usage": Usage(requests=1234, prompt_tokens=5678, completion_tokens=91011),
+        "spent": (Spent(model=text, dollars=1.5, gpu_hours=2.25), Spent(model="other", usage=Usage(requests=3))),
         "seconds": 3725.0,
         "updated": text,
         "machine": text,
