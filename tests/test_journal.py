@@ -165,6 +165,39 @@ def test_a_disk_that_is_full_is_one_line_and_takes_no_row_that_counted(folder: P
     assert replayed(folder) == ([int(number) for number in counted], 0)
 
 
+FULL_AT_A_CHECKPOINT = """
+import random, resource, sys
+from pathlib import Path
+from pipelines.flow import Placed, parts
+from pipelines.flow.journal import Journal
+from pipelines.errors import StageError
+from pipelines.records import Prompt
+from tests.rows import prompt
+journal = Journal(Path(sys.argv[1]), Prompt)
+for number in range(200):
+    journal.write(Placed(prompt(number).model_copy(update={"text": random.randbytes(50).hex()}), "ru"), {})
+segments = journal.cut()
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    parts.write(segments, Prompt, journal.longest, journal.scratch)
+except StageError as full:
+    print(full)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+(made,) = parts.write(segments, Prompt, journal.longest, journal.scratch)
+print(sum(1 for _ in parts.rows([made], Prompt)))
+"""
+
+
+@pytest.mark.parametrize("room", [0, 5_000])
+def test_a_disk_that_is_full_at_a_checkpoint_is_one_line_and_the_next_has_every_row(room: int, folder: Path) -> None:
+    command = [sys.executable, "-c", FULL_AT_A_CHECKPOINT, str(folder), str(room)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    told, rows = ended.stdout.splitlines()
+    assert "make room" in told
+    assert rows == "200"
+    assert replayed(folder) == (list(range(200)), 0)
+
+
 # --- parts
 
 
