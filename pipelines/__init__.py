@@ -17,7 +17,7 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
                      diagnosis: when too many of them fail
     cards, tables    run facts and results -> card text and tables; sections: what a person wrote into a card; measures:
                      rows of an evaluation -> what they say; reference: what others published, beside it
-    marking          the parts of a text that a reader has to see apart
+    marking, plots   the parts of a text that a reader has to see apart; facts as PNG files
     sources          where questions come from: Hub data sets, reasoning_gym, our own word problems; held_out: what the
                      benchmarks ask
     checks           what can be found out about a candidate without asking a model

@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from math import isnan
 from pathlib import Path
@@ -19,7 +19,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines import instructions, sections, tables
+from pipelines import instructions, plots, sections, tables
 from pipelines.facts import Facts
 from pipelines.formats import FORMATS
 from pipelines.measures import Difference, Line
@@ -52,14 +52,20 @@ def data_card(run: Run, repo: str, told: Facts, files: Sequence[str], before: st
     }
     table = Markup(told.details["table"]) if "table" in told.details else None  # noqa: S704 - tables.markdown escapes
     names = [config["config_name"] for config in configs]
-    return _card(front, before, _KINDS[told.stage], run, repo=repo, told=told, configs=names, table=table)
+    values = {"repo": repo, "told": told, "configs": names, "table": table, "plots": _plots(files)}
+    return _card(front, before, _KINDS[told.stage], run, **values)
 
 
 def model_card(
-    run: Run, facts: Facts, results: Sequence[Line] = (), differences: Sequence[Difference] = (), before: str = ""
+    run: Run,
+    facts: Facts,
+    results: Sequence[Line] = (),
+    differences: Sequence[Difference] = (),
+    before: str = "",
+    files: Iterable[str] = (),
 ) -> str:
     """The card of the trained model, in the place of the card `before`: `facts` are those of its training, the results
-    are there once it was evaluated."""
+    are there once it was evaluated, and `files` are the plots beside it."""
     base = list(dict.fromkeys(read.repo for read in (*facts.models, *facts.inputs) if read.kind == "model"))
     front = {
         "language": list(run.recipe.languages),
@@ -71,7 +77,14 @@ def model_card(
         "tags": _tags(run),
     }
     table = Markup(tables.markdown(results, differences)) if results else None  # noqa: S704 - it escapes
-    return _card(front, before, "model.md", run, repo=run.model, told=facts, base=base, table=table)
+    values = {"repo": run.model, "told": facts, "base": base, "table": table, "plots": _plots(files)}
+    return _card(front, before, "model.md", run, **values)
+
+
+def _plots(files: Iterable[str]) -> dict[str, Markup]:
+    """How the plots among these files are shown, by their short names."""
+    shown = {path: Markup(f"![{escaped(told)}]({path})\n\n{escaped(told)}.") for path, told in plots.CAPTIONS.items()}  # noqa: S704 - escaped
+    return {Path(path).stem: shown[path] for path in files if path in shown}
 
 
 def _card(front: Mapping[str, Any], before: str, template: str, run: Run, **values: object) -> str:

@@ -4,7 +4,7 @@ The samples of an item are averaged first, so each item weighs the same. The uni
 item, with its translations where several languages are taken together.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import nan
 from typing import Literal
@@ -13,6 +13,7 @@ import numpy as np
 
 from pipelines import estimates
 from pipelines.estimates import Estimate, Floats, Paired
+from pipelines.recipe import Way
 from pipelines.records import Result
 
 ALL = "all"
@@ -225,3 +226,17 @@ def _paired(mine: Sequence[Cell], theirs: Sequence[Cell], measure: str) -> Paire
     place = _PLACE[measure]
     apart = [a.over[place] - b.over[place] for a, b in zip(mine, theirs, strict=True)]
     return estimates.paired(*_clustered(mine, apart, [1.0] * len(apart)))
+
+
+def pairs(ways: Sequence[Way]) -> Iterator[tuple[Way, Way]]:
+    """The first way of asking the trained model against every way of asking the base; its other ways each against the
+    base asked in the same words."""
+    bases = [way for way in ways if way.model == "base"]
+    for number, trained in enumerate(way for way in ways if way.model == "trained"):
+        yield from ((trained, base) for base in bases if number == 0 or base.instruction == trained.instruction)
+
+
+def taxed(ways: Sequence[Way]) -> Iterator[tuple[Way, Way]]:
+    """Each way of asking a model for its language, with the way in which the same model thinks in English."""
+    for english in (way for way in ways if way.english):
+        yield from ((way, english) for way in ways if way.model == english.model and not way.english)

@@ -295,3 +295,10 @@ def test_code_in_a_card_is_python_that_names_the_repo() -> None:
 @settings(deadline=None)
 def test_a_text_cannot_close_the_fence_around_it(text: str) -> None:
     assert shape(f"{fenced(text)}\n\nafter") == shape("```\n```\n\nafter")
+
+
+def test_a_card_shows_the_plots_that_lie_beside_it_and_no_others() -> None:
+    funnel = "![What is left after each step, per language](plots/funnel.png)"
+    assert funnel in data_card(run(), "me/x", facts("judge"), [*FILES, "plots/funnel.png"])
+    assert "plots/" not in data_card(run(), "me/x", facts("judge"), FILES)
+    assert "](plots/scores.png)" in model_card(run(), facts("train"), [line("b")], files=["plots/scores.png"])

@@ -1,5 +1,5 @@
+from pipelines.measures import pairs
 from pipelines.recipe import Way
-from pipelines.stages.evaluate import pairs
 
 
 def way(name: str, instruction: str) -> Way:

@@ -37,7 +37,7 @@ ROWS = (
     tuple(f"stages.{stage}" for stage in STAGES),
     ("training",),
     ("flow", "calibration", "lineage"),
-    ("cards", "tables", "measures", "reference", "marking"),
+    ("cards", "tables", "measures", "reference", "marking", "plots"),
     ("sources", "held_out", "checks"),
     ("engines", "llm", "judges"),
     ("imports",),

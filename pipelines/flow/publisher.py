@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic
 
-from pipelines import cards, facts, recipe
+from pipelines import cards, facts, plots, recipe
 from pipelines.errors import PublishConflict
 from pipelines.facts import Contract, Counts, Facts, Input, Spent, Usage, added, all_shards
 from pipelines.flow import parts
@@ -159,15 +159,19 @@ class Publisher(Generic[R]):
         if failures is not None:
             delete |= set(head.parts("failures"))
             files |= dict(part("failures", Failure, rows, language) for language, rows in _by_language(failures))
+        delete |= plots.CAPTIONS.keys()
         delete = {path for path in delete if path in head.files} - files.keys()
         left = [file for file in dict.fromkeys((*head.files, *files)) if file not in delete]
         number = len(failures) if failures is not None else told.failures if told else 0
         spent, now = self.spent(), time.monotonic()
         made = self._facts(self.untold(spent), now - self._told, counts, shards, number, details)
+        drawn = plots.files(made) if made.complete else {}
+        delete -= drawn.keys()
+        files |= drawn
         files["run/recipe.yaml"] = recipe.dump(self.run.recipe).encode()
         files[f"run/{self.stage}.json"] = made.model_dump_json(indent=1).encode()
         before = self.run.hub.card(head)
-        files["README.md"] = cards.data_card(self.run, self.repo, made, left, before).encode()
+        files["README.md"] = cards.data_card(self.run, self.repo, made, [*left, *drawn], before).encode()
         left = list(dict.fromkeys((*left, *files)))
         return Change(made, spent, now, files, sorted(delete), left, ready)
 

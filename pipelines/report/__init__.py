@@ -15,7 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines import cards, facts, instructions, tables
+from pipelines import cards, facts, instructions, plots, tables
 from pipelines.errors import StageError
 from pipelines.facts import Facts
 from pipelines.recipe import STAGES
@@ -37,6 +37,8 @@ class Page:
     repos: Sequence[tuple[str, str, str, Facts]]
     """Stage, repo and its address, and the facts of the run that wrote it."""
     grids: Sequence[Grid]
+    plots: Sequence[tuple[str, str]]
+    """Of each the caption, and the picture as an address that holds it."""
     notes: Sequence[str]
     chosen: Sequence[Case]
     asked: Sequence[Case]
@@ -74,10 +76,11 @@ def collect(run: Run, per_language: int) -> Page:
     if not repos:
         raise StageError(f"nothing of {run.recipe.name} is published yet: run the recipe first")
     grids += [funnel(stage, told) for stage, _, _, told in repos if told.counts]
+    drawn = [plot for stage, _, _, told in repos for plot in pictures(stage, told)]
     ways = run.recipe.evaluate.ways
     after = next((way.name for way in ways if way.model == "trained"), None)
     names = [way.name for way in ways]
-    return Page(run.recipe.name, facts.now(), repos, grids, notes, kept, answered, names, after)
+    return Page(run.recipe.name, facts.now(), repos, grids, drawn, notes, kept, answered, names, after)
 
 
 def funnel(stage: str, told: Facts) -> Grid:
@@ -92,6 +95,13 @@ def funnel(stage: str, told: Facts) -> Grid:
 def failures(stage: str, rows: Iterable[Failure]) -> Grid:
     shown = [[row.language, row.error, row.message, str(row.attempts)] for row, _ in zip(rows, range(FAILURES))]  # noqa: B905
     return Grid(f"{stage}: failed", ["language", "error", "message", "attempts"], shown, names=3)
+
+
+def pictures(stage: str, told: Facts) -> list[tuple[str, str]]:
+    return [
+        (f"{stage}: {plots.CAPTIONS[path]}", f"data:image/png;base64,{base64.b64encode(image).decode()}")
+        for path, image in plots.files(told).items()
+    ]
 
 
 def render(page: Page) -> str:

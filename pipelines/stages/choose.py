@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from pipelines import chains, held_out
+from pipelines import chains, held_out, plots
 from pipelines.contamination import Index
 from pipelines.facts import Counts
 from pipelines.flow import Output, Placed
@@ -43,18 +43,20 @@ def run(run: Run) -> None:
         output.restart()
         held = held_out.load(run)
         places = Places(_judged(run, source), run.recipe.choose, held.index(run))
-        chosen, contaminated = Counter[str](), Counter[str]()
+        chosen, contaminated, spread = Counter[str](), Counter[str](), plots.Spread()
         for row in _judged(run, source):
             reason = places.reason(row)
             output.add(Placed(conversation(row, reason), row.prompt.language, "rejected" if reason else "data"))
             if reason is None:
                 formats.add(row)
+                spread.add(row.prompt.language, tokens=row.completion_tokens, share=row.think_purity)
             chosen[row.prompt.language] += reason is None
             contaminated[row.prompt.language] += bool(reason and reason.startswith(CONTAMINATED))
         compared = list(dict.fromkeys(asked.benchmark.name for asked in held.items))
         told = source.facts.details if source.facts else {}
         judges = {name: value for name, value in told.items() if name in JUDGES}
         details = {"compared": compared, "not_compared": [str(one) for one in held.skipped], **judges}
+        details["spread"] = spread.quantiles()
         counts = funnel(source.facts.counts if source.facts else {}, contaminated, chosen)
         output.finish_whole(counts, details, formats.finish())
 

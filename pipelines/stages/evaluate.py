@@ -18,6 +18,7 @@ from pipelines import (
     instructions,
     language,
     measures,
+    plots,
     reference,
     sources,
     tables,
@@ -70,7 +71,7 @@ def run(run: Run) -> None:
         asyncio.run(_fill(run, output, list(output.open(items)), models))
         told = output.finish(
             lambda rows: {
-                "table": card_tables(run, rows),
+                **scored(run, rows),
                 "seen_in_training": [overlap.model_dump() for overlap in overlaps],
                 "skipped": [str(one) for one in held.skipped],
             }
@@ -87,9 +88,10 @@ def lines_of(run: Run, rows: Iterable[Result]) -> tuple[Sequence[Line], Sequence
     return measures.summarise(cells), differences(run, cells)
 
 
-def card_tables(run: Run, rows: Iterable[Result]) -> str:
+def scored(run: Run, rows: Iterable[Result]) -> dict[str, object]:
     lines, apart = lines_of(run, rows)
-    return "\n\n".join(filter(None, (tables.markdown(lines, apart), compared(run, lines))))
+    table = "\n\n".join(filter(None, (tables.markdown(lines, apart), compared(run, lines))))
+    return {"table": table, "scores": plots.scores(lines, run.recipe.evaluate.ways)}
 
 
 def engines_of(run: Run, trained: Snapshot) -> dict[str, Engine]:
@@ -249,10 +251,10 @@ def differences(run: Run, cells: Sequence[Cell]) -> list[Difference]:
     found = [
         difference
         for measure in ("joint", "correct")
-        for trained, base in pairs(ways)
+        for trained, base in measures.pairs(ways)
         for difference in measures.compare(cells, trained.name, base.name, measure)
     ]
-    taxes = [measures.tax(cells, way.name, english.name) for way, english in taxed(ways)]
+    taxes = [measures.tax(cells, way.name, english.name) for way, english in measures.taxed(ways)]
     return [*found, *(difference for one in taxes for difference in one)]
 
 
@@ -261,20 +263,6 @@ def compared(run: Run, lines: Sequence[Line]) -> str:
     trained = next((way.name for way in run.recipe.evaluate.ways if way.model == "trained"), None)
     rows = reference.beside(line for line in lines if line.way == trained)
     return tables.beside(rows, reference.published().model)
-
-
-def pairs(ways: Sequence[Way]) -> Iterator[tuple[Way, Way]]:
-    """The first way of asking the trained model against every way of asking the base; its other ways each against the
-    base asked in the same words."""
-    bases = [way for way in ways if way.model == "base"]
-    for number, trained in enumerate(way for way in ways if way.model == "trained"):
-        yield from ((trained, base) for base in bases if number == 0 or base.instruction == trained.instruction)
-
-
-def taxed(ways: Sequence[Way]) -> Iterator[tuple[Way, Way]]:
-    """Each way of asking a model for its language, with the way in which the same model thinks in English."""
-    for english in (way for way in ways if way.english):
-        yield from ((way, english) for way in ways if way.model == english.model and not way.english)
 
 
 def cells_of(run: Run, rows: Iterable[Result]) -> tuple[Cell, ...]:
@@ -290,8 +278,9 @@ def _update_card(
     head = run.hub.need(run.model, "model", "train")
     if head.facts != trained:
         raise PublishConflict(f"{run.model} was trained anew while it was being evaluated: run evaluate again")
-    card = cards.model_card(run, trained, lines, apart, run.hub.card(head))
-    files = {"README.md": card.encode(), "run/evaluate.json": told.model_dump_json(indent=1).encode()}
+    files = plots.files(told)
+    card = cards.model_card(run, trained, lines, apart, run.hub.card(head), files)
+    files |= {"README.md": card.encode(), "run/evaluate.json": told.model_dump_json(indent=1).encode()}
     try:
         run.hub.publish(run.model, "model", "evaluate: results", files, parent=head.revision)
     except PublishConflict:

@@ -5,13 +5,13 @@ answer against gold, then the recipe's judges. What a check stops is published u
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from itertools import chain
 from typing import Any
 
-from pipelines import calibration, engines, facts, judges
+from pipelines import calibration, engines, facts, judges, plots
 from pipelines.calibration import Finding
 from pipelines.checks import free_checks, verified
 from pipelines.flow import Item, Output, Placed, each
@@ -43,14 +43,23 @@ def run(run: Run) -> None:
 
 
 def found_out(recipe: Recipe, findings: Sequence[Finding] | None, rows: Iterable[Judged]) -> Mapping[str, Any]:
-    """What the facts tell of the judges themselves. Where there are none, the rows are not read."""
-    cascade = Cascade([judge.name for judge in recipe.judge.judges])
-    disagreement = calibration.disagreement(recipe, cascade.watched(rows if recipe.judge.judges else ()))
+    """What the facts tell of the judges themselves, and of the lengths and languages of what they were given."""
+    cascade, spread = Cascade([judge.name for judge in recipe.judge.judges]), plots.Spread()
+
+    def seen() -> Iterator[Judged]:
+        for row in cascade.watched(rows):
+            spread.add(row.prompt.language, tokens=row.completion_tokens, share=row.think_purity)
+            yield row
+
+    all_rows = seen()
+    disagreement = calibration.disagreement(recipe, all_rows)
+    deque(all_rows, maxlen=0)  # where no two judges are compared, nobody has looked at them yet
     return {
         "calibration": [finding.model_dump() for finding in findings or ()],
         "warnings": calibration.warnings(recipe, findings),
         "disagreement": disagreement,
         "cascade": cascade.report(),
+        "spread": spread.quantiles(),
     }
 
 

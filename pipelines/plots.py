@@ -1,0 +1,211 @@
+"""Plots of a run's facts, as PNG files that are published beside a card and shown in it. Nothing is computed here but
+the quantiles that a distribution is drawn from.
+
+Their background is transparent, and their colours hold on a white page and on a dark one (the tests measure it). Each
+language has a row of its own, so that 38 of them only make a plot longer.
+"""
+
+import io
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.facts import Counts, Facts
+from pipelines.instructions import language_name
+from pipelines.marking import visible
+from pipelines.measures import ALL, TITLES, Line
+from pipelines.recipe import Way
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SCORES, FUNNEL, SPREAD = "plots/scores.png", "plots/funnel.png", "plots/spread.png"
+CAPTIONS = {
+    SCORES: "Score per language with its 95 % interval, before and after training",
+    FUNNEL: "What is left after each step, per language",
+    SPREAD: "Distributions per language: a dot for the median, a bar for the middle half, a line for the middle 90 %",
+}
+FUNNELS = ("generate", "judge", "choose")
+"""The stages whose counts are what is left after each step; those of the others stand beside one another."""
+SCORED = ("think_strict", "correct", "joint")
+QUANTILES = (5, 25, 50, 75, 95)
+SPREADS = {"tokens": "tokens of a response", "share": "share of the thinking in its language, percent"}
+INK, BEFORE, AFTER = "#6e7681", "#c4620a", "#2f7fe0"
+STEPS = ("#8b949e", "#6f93bd", "#4a86d0", "#2f7fe0", "#7d6fd6", "#a35fc4", "#c25599", "#c4620a")
+INCHES = 0.27
+"""The height of a language's row."""
+DOTS = 110
+"""To the inch."""
+
+
+def files(told: Facts) -> dict[str, bytes]:
+    """The plots that these facts have the numbers for, by their paths in the repo."""
+    drawn = {
+        SCORES: _scores(told.details["scores"]) if told.details.get("scores") else None,
+        FUNNEL: _funnel(told.counts) if told.counts and told.stage in FUNNELS else None,
+        SPREAD: _spread(told.details["spread"]) if told.details.get("spread") else None,
+    }
+    return {path: _png(figure) for path, figure in drawn.items() if figure is not None}
+
+
+def scores(lines: Iterable[Line], ways: Sequence[Way]) -> list[dict[str, Any]]:
+    """Of the first way of asking the base model and the first of asking the trained one, what `files` draws: for the
+    facts, as JSON."""
+    when = {
+        next((way.name for way in ways if way.model == model), None): name
+        for model, name in (("trained", "after"), ("base", "before"))
+    }
+    return [
+        {
+            "benchmark": line.benchmark,
+            "language": line.language,
+            "way": line.way,
+            "when": when[line.way],
+            "measure": name,
+            "value": [None if isnan(number) else number for number in (value.mean, value.low, value.high)],
+        }
+        for line in lines
+        if line.way in when and line.language != ALL
+        for name, value in ((name, line.values[name]) for name in SCORED)
+    ]
+
+
+class Spread:
+    """How values are spread in each language: of each, eight bytes stay in memory."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, dict[str, array[float]]] = {}
+
+    def add(self, language: str, **told: float | None) -> None:
+        """Values by their measures (keys of `SPREADS`); what is None does not count."""
+        for measure, value in told.items():
+            if value is not None:
+                self._values.setdefault(measure, {}).setdefault(language, array("d")).append(value)
+
+    def quantiles(self) -> dict[str, dict[str, list[float]]]:
+        """The `QUANTILES` of each measure in each language."""
+        return {
+            measure: {language: np.percentile(values, QUANTILES).tolist() for language, values in languages.items()}
+            for measure, languages in self._values.items()
+        }
+
+
+def _scores(told: Sequence[Mapping[str, Any]]) -> "Figure":
+    """A row of panels for each benchmark, a panel for each measure."""
+    benchmarks = {
+        name: list(dict.fromkeys(one["language"] for one in told if one["benchmark"] == name))
+        for name in dict.fromkeys(one["benchmark"] for one in told)
+    }
+    figure, axes = _panels([len(languages) for languages in benchmarks.values()], len(SCORED))
+    ways: dict[str, str] = {}
+    for (benchmark, languages), row in zip(benchmarks.items(), axes, strict=True):
+        for measure, axis in zip(SCORED, row, strict=True):
+            for one in told:
+                if (one["benchmark"], one["measure"]) == (benchmark, measure) and one["value"][0] is not None:
+                    ways[one["when"]] = one["way"]
+                    _dot(axis, languages.index(one["language"]), one["when"], one["value"])
+            axis.set_xlim(-3, 103)
+            axis.set_xlabel(f"{TITLES[measure]}, percent")
+            _rows(axis, languages)
+        row[0].set_title(_label(benchmark), loc="left", fontsize=10, parse_math=False)
+    _legend(figure, [(f"{when}: {_label(ways[when])}", _COLOURS[when]) for when in ("before", "after") if when in ways])
+    return figure
+
+
+_COLOURS = {"before": BEFORE, "after": AFTER}
+
+
+def _dot(axis: "Axes", place: int, when: str, value: Sequence[float | None]) -> None:
+    mean, low, high = (np.nan if number is None else 100 * number for number in value)
+    height = place + (-0.17 if when == "before" else 0.17)
+    axis.plot([low, high], [height, height], color=_COLOURS[when], linewidth=2, solid_capstyle="butt")
+    axis.plot([mean], [height], "s" if when == "before" else "o", color=_COLOURS[when], markersize=5)
+
+
+def _funnel(counts: Counts) -> "Figure":
+    """Bars over one another, each step of its own colour, as shares of the first."""
+    languages = list(counts)
+    steps = list(dict.fromkeys(step for row in counts.values() for step in row))
+    figure, ((axis,),) = _panels([len(languages)], 1)
+    for number, step in enumerate(steps):
+        first = [max(1, next(iter(counts[language].values()), 0)) for language in languages]
+        widths = [100 * counts[language].get(step, 0) / all_ for language, all_ in zip(languages, first, strict=True)]
+        axis.barh(range(len(languages)), widths, color=STEPS[number % len(STEPS)])
+    for place, language in enumerate(languages):
+        ends = list(counts[language].values())
+        axis.text(101, place, f"{ends[0]:,} → {ends[-1]:,}", va="center", fontsize=8, color=INK)
+    axis.set_xlim(0, 100)
+    axis.set_xlabel("percent of the first step")
+    _rows(axis, languages)
+    _legend(figure, [(_label(step), STEPS[number % len(STEPS)]) for number, step in enumerate(steps)])
+    return figure
+
+
+def _spread(told: Mapping[str, Mapping[str, Sequence[float]]]) -> "Figure":
+    languages = sorted({language for one in told.values() for language in one})
+    figure, (axes,) = _panels([len(languages)], len(told))
+    for (measure, values), axis in zip(told.items(), axes, strict=True):
+        scale = 100 if measure == "share" else 1
+        for place, language in enumerate(languages):
+            if language in values:
+                low, first, middle, third, high = (scale * number for number in values[language])
+                axis.plot([low, high], [place, place], color=INK, linewidth=1.2)
+                axis.plot([first, third], [place, place], color=AFTER, linewidth=6, solid_capstyle="butt")
+                axis.plot([middle], [place], "o", color=BEFORE, markersize=5, clip_on=False)
+        axis.set_xlim(-3 if measure == "share" else 0, 103 if measure == "share" else None)
+        axis.set_xlabel(SPREADS[measure])
+        _rows(axis, languages)
+    return figure
+
+
+def _panels(rows: Sequence[int], columns: int) -> "tuple[Figure, list[list[Axes]]]":
+    """Axes side by side; `rows` says how many languages each row of them holds."""
+    from matplotlib.figure import Figure
+
+    heights = [0.85 + INCHES * max(2, count) for count in rows]
+    figure = Figure(figsize=(9, sum(heights) + 0.4), dpi=DOTS, layout="constrained")
+    grid = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
+    return figure, [list(row) for row in grid]
+
+
+def _rows(axis: "Axes", languages: Sequence[str]) -> None:
+    """A row for each language, from the top down."""
+    first = axis.get_subplotspec().is_first_col()  # pyright: ignore[reportOptionalMemberAccess] - it is in a grid
+    names = [f"{language_name(language)} ({language})" for language in languages]
+    axis.set_yticks(range(len(languages)), names if first else [""] * len(languages))
+    axis.set_ylim(max(1.5, len(languages) - 0.4) if len(languages) > 1 else 0.8, -0.6 if len(languages) > 1 else -0.8)
+    axis.tick_params(colors=INK, labelsize=8, length=0)
+    axis.xaxis.label.set(color=INK, fontsize=9)
+    axis.title.set_color(INK)
+    axis._left_title.set_color(INK)  # pyright: ignore[reportAttributeAccessIssue]
+    axis.grid(axis="x", color=INK, alpha=0.25, linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.set_facecolor("none")
+    axis.spines[:].set_visible(False)
+
+
+def _legend(figure: "Figure", entries: Sequence[tuple[str, str]]) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=colour, label=text) for text, colour in entries]
+    legend = figure.legend(
+        handles=handles, loc="outside upper left", ncols=4, frameon=False, labelcolor=INK, fontsize=9
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _label(text: str) -> str:
+    """Text out of a recipe or a row, on one line."""
+    line = " ".join(visible(text).split())
+    return line if len(line) <= 60 else f"{line[:59]}…"
+
+
+def _png(figure: "Figure") -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
+    return buffer.getvalue()
