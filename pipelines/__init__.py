@@ -7,7 +7,7 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     __main__         the command line: one command per stage, and run, launch, import, hub; daemon: the Hub as a
                      process; upkeep: its folder checked, freed of garbage, exported; workflow: what the
                      workflows on GitHub ask; plan: what a run will cost
-    report           a run as one page for a browser
+    report, browse   a run as one page for a browser; the rows of a repo in the terminal
     launch           one stage in a container, here or on Hugging Face Jobs, or by GitHub's Actions
     stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
     training/        what *train* runs in processes of its own: the pre-flight, the training, its checkpoints

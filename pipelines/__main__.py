@@ -280,6 +280,22 @@ def report_command(
         report.write(run, output or Path(f"{run.recipe.name}-report.html"), rows)
 
 
+@app.command("inspect")
+def inspect_command(
+    repo: Annotated[str, typer.Argument(metavar="REPO", help="A data set that a stage published: NAMESPACE/NAME.")],
+    language: Annotated[str | None, typer.Option(metavar="RU", help="Only rows in this language.")] = None,
+    rejected: Annotated[bool, typer.Option("--rejected", help="Those that were refused, and why.")] = False,
+    search: Annotated[str, typer.Option(metavar="TEXT", help="Only rows that hold this text.")] = "",
+) -> None:
+    """Page through the rows of a repo, other languages and maths marked."""
+    from rich.console import Console
+
+    from pipelines import browse, hub
+
+    namespace = repo.split("/")[0] if "/" in repo else None
+    browse.inspect(hub.connect(namespace, reading=True), repo, language, rejected, search, Console(highlight=False))
+
+
 hub_app = typer.Typer(invoke_without_command=True)
 app.add_typer(hub_app, name="hub")
 

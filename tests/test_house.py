@@ -56,6 +56,7 @@ PARTS = {
     "plan": "__main__",
     "processes": "engines",
     "upkeep": "__main__",
+    "browse": "__main__",
     "report": "__main__",
     "workflow": "__main__",
     "formats": "hub",

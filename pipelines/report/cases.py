@@ -71,9 +71,8 @@ def _prompt(rows: Sequence[Conversation]) -> Case:
 def _candidate(row: Conversation) -> Panel:
     response = next((message.content for message in row.messages if message.role == "assistant"), "")
     chain = chains.split(response)
-    scores = [f"{score.judge} {score.value:.4g}" for score in row.scores]
-    told = [row.reason or "", row.outcome or "not verified", *scores, f"{row.tokens:,} tokens", row.origin]
-    return _panel("rejected" if row.reason else "chosen", not row.reason, told, chain.reasoning, chain.answer, row)
+    label = "rejected" if row.reason else "chosen"
+    return _panel(label, not row.reason, verdicts(row), chain.reasoning, chain.answer, row)
 
 
 def _item(rows: Sequence[Result]) -> Case:
@@ -84,7 +83,15 @@ def _item(rows: Sequence[Result]) -> Case:
 
 
 def _answer(row: Result) -> Panel:
-    told = [
+    return _panel(row.way, row.joint, verdicts(row), row.reasoning, row.answer, row)
+
+
+def verdicts(row: Conversation | Result) -> list[str]:
+    """What was found out about a row, each in a few words; some may be empty."""
+    if isinstance(row, Conversation):
+        scores = [f"{score.judge} {score.value:.4g}" for score in row.scores]
+        return [row.reason or "", row.outcome or "not verified", *scores, f"{row.tokens:,} tokens", row.origin]
+    return [
         "right" if row.correct else "not right" if row.outcome == "undecidable" else "wrong",
         f"found: {row.extracted}" if row.extracted else "no answer found",
         "thinks in the language" if row.think_strict else f"thinks in {row.think_language}" if row.reasoning else "",
@@ -92,7 +99,6 @@ def _answer(row: Result) -> Panel:
         *row.defects,
         f"{row.completion_tokens:,} tokens",
     ]
-    return _panel(row.way, row.joint, told, row.reasoning, row.answer, row)
 
 
 def _panel(
