@@ -63,9 +63,11 @@ def model_card(
     differences: Sequence[Difference] = (),
     before: str = "",
     files: Iterable[str] = (),
+    merge: Facts | None = None,
 ) -> str:
     """The card of the trained model, in the place of the card `before`: `facts` are those of its training, the results
-    are there once it was evaluated, and `files` are the plots beside it."""
+    are there once it was evaluated, and `files` are the plots beside it. With `merge`, the facts of a merge, it is the
+    card of the merged model."""
     base = list(dict.fromkeys(read.repo for read in (*facts.models, *facts.inputs) if read.kind == "model"))
     front = {
         "language": list(run.recipe.languages),
@@ -77,7 +79,7 @@ def model_card(
         "tags": _tags(run),
     }
     table = Markup(tables.markdown(results, differences)) if results else None  # noqa: S704 - it escapes
-    values = {"repo": run.model, "told": facts, "base": base, "table": table, "plots": _plots(files)}
+    values = {"repo": run.model, "told": facts, "base": base, "table": table, "plots": _plots(files), "merge": merge}
     return _card(front, before, "model.md", run, **values)
 
 

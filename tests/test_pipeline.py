@@ -98,6 +98,7 @@ def config(url: str) -> dict[str, object]:
             "lora": {"r": 2},
             "sft": {"max_steps": 2, "per_device_train_batch_size": 2, "max_length": 1024, "learning_rate": 1e-3},
         },
+        "merge": 0.25,
         "evaluate": {
             "engine": "student",
             "sampling": {"temperature": 0.0, "top_p": 1.0, "max_tokens": 8},
@@ -110,6 +111,7 @@ def config(url: str) -> dict[str, object]:
                 {"name": "base", "model": "base", "instruction": "plain.v1"},
                 {"name": "base opened", "model": "base", "instruction": "opening.v1"},
                 {"name": "trained", "model": "trained", "instruction": "plain.v1"},
+                {"name": "merged", "model": "merged", "instruction": "plain.v1"},
             ],
         },
     }
@@ -217,6 +219,20 @@ def test_the_trained_model_is_published_whole_with_the_template_it_was_trained_w
     assert "<think>\nb\n</think>" in AutoTokenizer.from_pretrained(folder).apply_chat_template(turns, tokenize=False)
 
 
+def test_the_merged_model_is_what_was_asked_under_its_name(finished: Run) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    merged = finished.hub.revision(finished.model, "model", "merged")
+    rows = rows_of(finished, finished.results, "evaluate", Result)
+    assert {row.model_revision for row in rows if row.way == "merged"} == {merged}
+    assert AutoModelForCausalLM.from_pretrained(finished.model, revision="merged").config.model_type == "qwen2"
+    templates = {
+        AutoTokenizer.from_pretrained(finished.model, revision=revision).chat_template
+        for revision in ("main", "merged")
+    }
+    assert len(templates) == 1
+
+
 def test_what_the_evaluation_asks_is_not_trained_on_but_rejected_with_its_place(finished: Run) -> None:
     rest = rows_of(finished, finished.chosen, "choose", Conversation, "rejected")
     held = [row for row in rest if row.reason.startswith("held out: 100% of overlapping, row ")]
@@ -230,7 +246,7 @@ def test_every_way_of_asking_is_evaluated_on_every_item(finished: Run) -> None:
     rows = rows_of(finished, finished.results, "evaluate", Result)
     items = {"new": 3, "overlapping": OVERLAP}
     assert Counter((row.way, row.benchmark) for row in rows) == {
-        (way, name): count for way in ("base", "base opened", "trained") for name, count in items.items()
+        (way, name): count for way in ("base", "base opened", "trained", "merged") for name, count in items.items()
     }
     facts = finished.hub.need(finished.results, "dataset", "evaluate").facts
     assert facts
@@ -259,6 +275,8 @@ def test_the_models_card_shows_the_result_table(finished: Run) -> None:
     snapshot = finished.hub.need(finished.model, "model", "train")
     card = finished.hub.text(finished.model, "model", snapshot.revision, "README.md")
     assert "base opened" in card
+    assert "| merged |" in card
+    assert "The branch `merged` has" in card
     assert json.loads(finished.hub.text(finished.model, "model", snapshot.revision, "run/evaluate.json"))["complete"]
 
 

@@ -95,7 +95,7 @@ def test_an_unknown_key_is_named_with_those_that_are_allowed(override: str, allo
         ("generate.sampling.top_p=1.5", "less than or equal to 1"),
         ("engines.writer.kind=magic", "'llamacpp'"),
         ("engines.writer.parallel=0", "greater than or equal to 1"),
-        ("evaluate.ways.0.model=other", "'base' or 'trained'"),
+        ("evaluate.ways.0.model=other", "'base', 'trained' or 'merged'"),
         ("judge.judges.0.least=9", "less than or equal to 5"),
         ("prompts.sources.0.rows=few", "valid integer"),
         ("train.accelerate=zero9", "'zero3'"),

@@ -215,7 +215,7 @@ class Way(Config):
     """One model, asked in one way."""
 
     name: str
-    model: Literal["base", "trained"]
+    model: Literal["base", "trained", "merged"]
     instruction: str
     english: bool = False
     """Whether the model is made to think in English here: the ceiling, and what the native tax is counted against."""
@@ -269,6 +269,8 @@ class Recipe(Config):
     calibration: Calibration | None = None
     choose: Choose = Choose()
     train: Train
+    merge: float | None = Field(default=None, gt=0, lt=1)
+    """The share of the trained weights in a second model, of them and the student's own; 0.5 is the plain average."""
     evaluate: Evaluate
     checkpoints: Checkpoints = Checkpoints()
     budget: Budget = Budget()
@@ -287,6 +289,12 @@ class Recipe(Config):
         wanted = {*self.train.mix.weights, *(["en"] if self.train.mix.english else [])}
         if missing := wanted.difference(self.languages):
             raise ValueError(f"train.mix names {', '.join(sorted(missing))}, and languages does not")
+        return self
+
+    @model_validator(mode="after")
+    def what_is_evaluated_is_made(self) -> Self:
+        if self.merge is None and (way := next((way for way in self.evaluate.ways if way.model == "merged"), None)):
+            raise ValueError(f"evaluate.ways: {way.name!r} asks the merged model, and there is none: add merge: 0.5")
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """evaluate: models and benchmarks -> NAME-results, and the model's card.
 
-Every way of asking on every benchmark item: the base model as it is, instructed, with a forced opening, and the trained
-model. One row per sample; the rates and their intervals are computed from the rows.
+Every way of asking on every benchmark item: the base model as it is, instructed, with a forced opening, the trained
+model, and the two merged. One row per sample; the rates and their intervals are computed from the rows.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ from pipelines.measures import Cell, Difference, Line
 from pipelines.recipe import Engine, Recipe, Way
 from pipelines.records import Conversation, Result, digest
 from pipelines.run import Run
+from pipelines.training import merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +96,15 @@ def scored(run: Run, rows: Iterable[Result]) -> dict[str, object]:
 
 
 def engines_of(run: Run, trained: Snapshot) -> dict[str, Engine]:
-    """The engine for the base model and the one for the trained model: the same but for the model."""
+    """The engine for the base model, for the trained and for the merged one: the same but for the model."""
     base = run.recipe.engines[run.recipe.evaluate.engine]
     pinned = run.hub.revision(base.model, "model", base.revision)
-    return {
-        "base": base.model_copy(update={"revision": pinned}),
-        "trained": base.model_copy(update={"model": trained.repo, "revision": _weights(run, trained)}),
+    made = {"trained": merged.weights(run, trained)}
+    if any(way.model == "merged" for way in run.recipe.evaluate.ways):
+        made["merged"] = merged.need(run, made["trained"]).input
+    return {"base": base.model_copy(update={"revision": pinned})} | {
+        name: base.model_copy(update={"model": it.repo, "revision": it.revision}) for name, it in made.items()
     }
-
-
-def _weights(run: Run, trained: Snapshot) -> str:
-    """The commit that holds the weights. An evaluation puts its table on top, into the model's card; *train* takes the
-    facts of that evaluation away again when it publishes other weights."""
-    evaluated = run.hub.snapshot(run.model, "model", "evaluate")
-    inputs = evaluated.facts.inputs if evaluated and evaluated.facts else ()
-    return next((found.revision for found in inputs if found.repo == run.model), trained.revision)
 
 
 def seen_in_training(run: Run, held: HeldOut, chosen: Snapshot) -> set[str]:
@@ -246,7 +241,7 @@ def counts(rows: Iterable[Result]) -> Mapping[str, Mapping[str, int]]:
 
 
 def differences(run: Run, cells: Sequence[Cell]) -> list[Difference]:
-    """The trained model against the base, then what thinking in the language costs each model."""
+    """The trained and the merged model against the others, then what thinking in the language costs each model."""
     ways = run.recipe.evaluate.ways
     found = [
         difference

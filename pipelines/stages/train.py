@@ -4,7 +4,8 @@
 
 The training itself runs in processes of its own (`pipelines.training`, under accelerate), so that this one stays small
 and a crash there is a line here. Checkpoints go to a branch of the model's repo, and the same command goes on from
-them. With several machines the same command runs on each of them, and the first one publishes.
+them. Where the recipe says `merge`, the trained weights averaged with the student's own are published as the branch
+`merged`. With several machines the same command runs on each of them, and the first one publishes.
 """
 
 import time
@@ -23,7 +24,7 @@ from pipelines.recipe import Train, dump
 from pipelines.records import Conversation
 from pipelines.run import Run
 from pipelines.screen import Bar, Screen
-from pipelines.training import launch, mixture, resumption
+from pipelines.training import launch, merged, mixture, resumption
 from pipelines.training.description import describe
 from pipelines.training.job import Check, Job, Progress, Report, Row, Saved
 from pipelines.training.launch import Place
@@ -34,16 +35,23 @@ KEPT = (".gitattributes",)
 
 
 def run(run: Run) -> None:
+    """What is up to date is left alone."""
     recipe, here = run.recipe.train, launch.place(run.recipe.train.machines)
     data = run.hub.need(run.chosen, "dataset", "choose")
     student = Input(
         repo=recipe.student, kind="model", revision=run.hub.revision(recipe.student, "model", recipe.revision)
     )
-    inputs = (data.input, student)
     before = run.hub.snapshot(run.model, "model", "train")
-    if before and _up_to_date(before.facts, run.recipe.digest("train"), inputs):
+    if before and _up_to_date(before.facts, run.recipe.digest("train"), (data.input, student)):
         run.screen.say(f"train: {run.model} is up to date")
-        return
+    else:
+        _train(run, here, data, student, before)
+    if run.recipe.merge and here.first:
+        merged.publish(run, student)
+
+
+def _train(run: Run, here: Place, data: Snapshot, student: Input, before: Snapshot | None) -> None:
+    recipe, inputs = run.recipe.train, (data.input, student)
     checkpoint = resumption.find(run, inputs)
     _heed_budget(run, checkpoint)
     started = time.monotonic() - (checkpoint.facts.seconds if checkpoint and checkpoint.facts else 0.0)

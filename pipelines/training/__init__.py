@@ -16,6 +16,7 @@
     job              what the stage and these processes say to each other
     launch           how the stage starts them and hears from them
     mixture          which rows, and how often
+    merged           the trained weights averaged with the student's own, on the Hub; averaging: the average itself
 
-The last three import nothing heavy: the stage uses them in its own process.
+The last four import nothing heavy: the stage uses them in its own process. Only averaging needs torch.
 """
