@@ -15,8 +15,9 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     lineage          from a repo or a row back to all that it was made from, and what became of that
     flow             items -> rows of a repo: bounded concurrency, resume, journal, checkpoints, shards, failures;
                      diagnosis: when too many of them fail
-    cards, tables    run facts and results -> card text and tables; sections: what a person wrote into a card; measures:
-                     rows of an evaluation -> what they say; reference: what others published, beside it
+    cards, tables    run facts and results -> card text and tables; sections: what a person wrote into a card; examples:
+                     the chains that one shows; measures: rows of an evaluation -> what they say; reference: what
+                     others published, beside it
     marking, plots   the parts of a text that a reader has to see apart; facts as PNG files
     sources          where questions come from: Hub data sets, reasoning_gym, our own word problems; held_out: what the
                      benchmarks ask

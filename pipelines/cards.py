@@ -16,13 +16,16 @@ from typing import Any
 from urllib.parse import quote
 
 import yaml
+from huggingface_hub import EvalResult
+from huggingface_hub.repocard_data import eval_results_to_model_index
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines import instructions, plots, sections, tables
+from pipelines import examples, instructions, plots, sections, tables
+from pipelines.examples import Pair
 from pipelines.facts import Facts
 from pipelines.formats import FORMATS
-from pipelines.measures import Difference, Line
+from pipelines.measures import ALL, TITLES, Difference, Line
 from pipelines.run import Run
 
 TEMPLATES = Path(__file__).parent.parent / "hub_cards"
@@ -35,6 +38,8 @@ _KINDS = {
 }
 _WHOLE = (*FORMATS, "rejected", "failures")
 """Configs of all languages together."""
+_METRICS = {"joint": "joint", "correct": "accuracy", "think_strict": "language_consistency"}
+"""Measures that the metadata of a model has, by what the Hub calls them; only the second has a name there already."""
 _SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M", 10**7: "1M<n<10M"}
 
 
@@ -61,13 +66,14 @@ def model_card(
     facts: Facts,
     results: Sequence[Line] = (),
     differences: Sequence[Difference] = (),
+    shown: Sequence[Pair] = (),
     before: str = "",
     files: Iterable[str] = (),
     merge: Facts | None = None,
 ) -> str:
-    """The card of the trained model, in the place of the card `before`: `facts` are those of its training, the results
-    are there once it was evaluated, and `files` are the plots beside it. With `merge`, the facts of a merge, it is the
-    card of the merged model."""
+    """The card of the trained model, in the place of the card `before`: `facts` are those of its training; results,
+    and the chains that are `shown`, are there once it was evaluated, and `files` are the plots beside it. With `merge`,
+    the facts of a merge, it is the card of the merged model."""
     base = list(dict.fromkeys(read.repo for read in (*facts.models, *facts.inputs) if read.kind == "model"))
     front = {
         "language": list(run.recipe.languages),
@@ -77,9 +83,11 @@ def model_card(
         "base_model": base,
         "datasets": [source.repo for source in facts.inputs if source.kind == "dataset"],
         "tags": _tags(run),
+        "model-index": _model_index(run, results),
     }
     table = Markup(tables.markdown(results, differences)) if results else None  # noqa: S704 - it escapes
-    values = {"repo": run.model, "told": facts, "base": base, "table": table, "plots": _plots(files), "merge": merge}
+    values = {"repo": run.model, "told": facts, "base": base, "table": table, "shown": shown}
+    values |= {"plots": _plots(files), "merge": merge}
     return _card(front, before, "model.md", run, **values)
 
 
@@ -87,6 +95,29 @@ def _plots(files: Iterable[str]) -> dict[str, Markup]:
     """How the plots among these files are shown, by their short names."""
     shown = {path: Markup(f"![{escaped(told)}]({path})\n\n{escaped(told)}.") for path, told in plots.CAPTIONS.items()}  # noqa: S704 - escaped
     return {Path(path).stem: shown[path] for path in files if path in shown}
+
+
+def _model_index(run: Run, results: Sequence[Line]) -> list[dict[str, Any]]:
+    """The shares of the trained model in the Hub's own form, each language of a benchmark for itself."""
+    trained = {way.name for way in run.recipe.evaluate.ways if way.model == "trained"}
+    sources = {it.name: it.source for it in run.recipe.evaluate.benchmarks}
+    found = [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=source.id if source and source.kind == "hub" else line.benchmark,
+            dataset_name=f"{line.benchmark}, {line.language}",
+            dataset_config=line.language,
+            metric_type=kind,
+            metric_name=f"{TITLES[measure]}, {line.way}",
+            metric_value=round(line.values[measure].mean, 4),
+        )
+        for line in results
+        if line.way in trained and line.language != ALL
+        for source in [sources.get(line.benchmark)]
+        for measure, kind in _METRICS.items()
+        if measure in line.values and not isnan(line.values[measure].mean)
+    ]
+    return eval_results_to_model_index(run.model, found) if found else []
 
 
 def _card(front: Mapping[str, Any], before: str, template: str, run: Run, **values: object) -> str:
@@ -207,6 +238,7 @@ def _templates() -> Environment:
         "literal": literal,
         "word": word,
         "fenced": fenced,
+        "excerpt": examples.excerpt,
         "number": number,
         "interval": interval,
         "money": money,

@@ -167,6 +167,8 @@ class Facts(Record):
     machine: str = ""
     source: str = ""
     """The git commit of this application, as far as it is known."""
+    licences: Mapping[str, str] = {}
+    """What the cards of inputs and models say, and of all that those were made from; empty where one says nothing."""
     details: Mapping[str, Any] = {}
     """What only this stage knows, for its card."""
 

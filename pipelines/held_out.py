@@ -4,7 +4,7 @@ Used by *evaluate* to ask them, and by *choose* to keep them out of what is trai
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from string import Template
@@ -148,3 +148,18 @@ def is_answer(gold: str | None, kind: str) -> bool:
     if kind == "number":
         return value(gold, ENGLISH) is not None
     return kind != "option" or re.fullmatch(r"\(?[^\W\d_]\)?", gold.strip()) is not None
+
+
+def unseen(items: Iterable[Asked], seen: Collection[str]) -> tuple[list[Asked], list[Overlap]]:
+    """The items that were not trained on, and for each benchmark and language how many were."""
+    groups: dict[tuple[str, str], list[Asked]] = {}
+    for asked in items:
+        groups.setdefault((asked.benchmark.name, asked.language), []).append(asked)
+    clean = [asked for group in groups.values() for asked in group if asked.place not in seen]
+    overlaps = [
+        Overlap(
+            benchmark=benchmark, language=tongue, items=len(group), seen=sum(asked.place in seen for asked in group)
+        )
+        for (benchmark, tongue), group in groups.items()
+    ]
+    return clean, overlaps

@@ -11,6 +11,7 @@ The only file that talks to the Hub. Where the rows of a data-set repo lie:
 """
 
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.utils import build_hf_headers, parse_ratelimit_headers
+from pydantic import ValidationError
 
 from pipelines.errors import HubAway, PublishConflict, StageError, Unavailable
 from pipelines.facts import Facts, Input
@@ -147,6 +149,21 @@ class Hub:
 
     def text(self, repo: str, kind: Kind, revision: str, path: str) -> str:
         return Path(self.file(repo, kind, revision, path)).read_text("utf-8")
+
+    def licences(self, read: Input) -> dict[str, str]:
+        """By repo what its card says, or what the facts of the run that made it know of all behind it."""
+        if read.repo.count("/") != 1:
+            return {}
+        kind: Kind = "model" if read.kind == "model" else "dataset"
+        try:
+            info = self._info(read.repo, kind, read.revision or None)
+            told = [one.rfilename for one in info.siblings or () if re.fullmatch(r"run/\w+\.json", one.rfilename)]
+            if told:
+                return dict(Facts.model_validate_json(self.text(read.repo, kind, str(info.sha), told[0])).licences)
+        except (RepositoryNotFoundError, RevisionNotFoundError, ValidationError, StageError):
+            return {read.repo: ""}
+        said = (info.card_data or {}).get("license")
+        return {read.repo: ", ".join(map(str, said)) if isinstance(said, list) else str(said or "")}
 
     def contents(self, snapshot: Snapshot) -> dict[str, str]:
         """The hash of each file by its path."""

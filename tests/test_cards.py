@@ -10,16 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from rows import result
 
 from pipelines.cards import data_card, fenced, model_card
 from pipelines.estimates import Estimate, Paired
+from pipelines.examples import Pair
 from pipelines.facts import Facts, Input, Spent, Usage
 from pipelines.measures import TITLES, Difference, Line
-from pipelines.recipe import Recipe
+from pipelines.recipe import Evaluate, Recipe
 from pipelines.run import Run
 from pipelines.tables import escape
 from pipelines.training.job import Check, Excerpt, Measure, Part, Report, Tokens
@@ -131,6 +134,7 @@ def facts(stage: str, text: str = "plain", **changed: object) -> Facts:
         "updated": text,
         "machine": text,
         "source": text,
+        "licences": {text: text, f"{text} too": ""},
         "details": trained(text),
     }
     return Facts(**{**told, **changed})
@@ -145,7 +149,13 @@ def card(stage: str, text: str = "plain", languages: Sequence[str] = ("ru", "no"
     if stage != "train":
         return data_card(given, f"me/{text}", facts(stage, text), FILES)
     difference = Difference(text, text, "joint", text, text, 100, 0, Paired(0.2, 0.1, 0.3, 0.01, 0.05), 0.02)
-    return model_card(given, facts(stage, text), [line(text)], [difference])
+    rows = [
+        result(
+            way, 1, joint=True, reasoning=f"{text}\n```\n# x", answer=text, question=text, benchmark=text, language=text
+        )
+        for way in ("base", text)
+    ]
+    return model_card(given, facts(stage, text), [line(text)], [difference], [Pair(*rows)])
 
 
 def split(text: str) -> tuple[Any, str]:
@@ -278,6 +288,29 @@ def test_a_model_card_shows_how_it_was_trained_and_ends_with_the_last_loss() -> 
     for shown in ("40 steps", "56,789 tokens", "1 min 01 s", "| learning\\_rate | 0.0003 |", "| 40 | 0.05 |"):
         assert shown in text
     assert len([line for line in text.splitlines() if line.startswith("| 4") or line.startswith("| 3")]) < 9
+
+
+def test_the_trained_models_shares_stand_in_the_metadata_as_the_hubs_clients_read_them() -> None:
+    ways = [
+        {"name": name, "model": model, "instruction": "plain.v1"} for name, model in (("b", "base"), ("t", "trained"))
+    ]
+    recipe = run().recipe
+    hub_source = {"kind": "hub", "id": "juletxara/mgsm", "text": "q", "language": "ru"}
+    told = recipe.model_dump(mode="json")["evaluate"] | {
+        "ways": ways,
+        "benchmarks": [{"name": "MGSM", "source": hub_source}],
+    }
+    given = Run(recipe.model_copy(update={"evaluate": Evaluate.model_validate(told)}), run().hub, run().screen)
+    nothing = dict.fromkeys(TITLES, Estimate(float("nan"), float("nan"), float("nan")))
+    lines = [
+        Line(way, "MGSM", language, 250, 1, values)
+        for way in ("b", "t")
+        for language, values in (("ru", line().values), ("sw", nothing), ("all", line().values))
+    ]
+    data = ModelCard(model_card(given, facts("train"), lines)).data
+    found = {(one.dataset_type, one.dataset_config, one.metric_type): one.metric_value for one in data.eval_results}
+    measured = {"joint", "accuracy", "language_consistency"}
+    assert found == {("juletxara/mgsm", "ru", metric): 0.5 for metric in measured}
 
 
 def test_a_model_card_needs_no_details() -> None:

@@ -14,7 +14,7 @@ from rows import prompt
 from pipelines import hub, sections
 from pipelines.diagnosis import FEWEST
 from pipelines.errors import SampleError, StageError
-from pipelines.facts import Facts
+from pipelines.facts import Facts, Input
 from pipelines.flow import Item, Output, Placed, each
 from pipelines.recipe import Recipe
 from pipelines.records import Failure, Prompt
@@ -143,6 +143,21 @@ def test_a_second_run_takes_up_only_what_is_missing(start: Callable[..., Run]) -
     assert published(run) == ids(range(5))
     assert facts.counts == {"ru": {"sampled": 5}}
     assert "3 of 5 rows" in screen(run)
+
+
+def test_the_licences_of_all_that_rows_were_made_from_are_known(start: Callable[..., Run], name: str) -> None:
+    run = start()
+    source, gone = (Input(repo=f"local/{name}-{what}", kind="dataset", revision="") for what in ("source", "gone"))
+    run.hub.create(source.repo, "dataset", private=False)
+    run.hub.publish(source.repo, "dataset", "a source", {"README.md": b"---\nlicense: cc-by-4.0\n---\n# x\n"})
+    with Output(run, "prompts", run.prompts, Prompt, [source, gone], counts) as output:
+        list(output.open(items(range(1))))
+        output.add(Placed(prompt(0), "ru"))
+        told = output.finish()
+    assert told.licences == {source.repo: "cc-by-4.0", gone.repo: ""}
+    read = run.hub.need(run.prompts, "dataset", "prompts")
+    assert run.hub.licences(read.input) == told.licences  # so the next stage inherits them
+    assert f"{source.repo}: cc-by-4.0" in run.hub.card(read)
 
 
 def test_what_a_person_wrote_into_the_card_between_two_runs_is_in_the_next_card(start: Callable[..., Run]) -> None:

@@ -59,6 +59,7 @@ PARTS = {
     "browse": "__main__",
     "report": "__main__",
     "workflow": "__main__",
+    "examples": "cards",
     "formats": "hub",
     "remote": "hub",
     "sections": "cards",

@@ -74,6 +74,7 @@ class Publisher(Generic[R]):
         self.models: dict[str, Input] = {}
         self.contracts: dict[str, Contract] = {}
         self.instructions = set[str]()
+        self._licences: dict[Input, dict[str, str]] = {}
         self._spent_told, self._told = dict[str, Spent](), time.monotonic()
 
     @property
@@ -225,8 +226,15 @@ class Publisher(Generic[R]):
             updated=facts.now(),
             machine=facts.machine(),
             source=facts.source(),
+            licences=self._inherited((*self.inputs, *(models | self.models).values())),
             details=details or {},
         )
+
+    def _inherited(self, reads: Iterable[Input]) -> dict[str, str]:
+        for read in reads:
+            if read not in self._licences:
+                self._licences[read] = self.run.hub.licences(read)
+        return {repo: said for read in reads for repo, said in self._licences[read].items()}
 
     def changes(self, end: End[R]) -> bool:
         """Whether rows would have to go, or failures come or go."""

@@ -6,14 +6,16 @@ model, and the two merged. One row per sample; the rates and their intervals are
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pipelines import (
     answers,
     cards,
     chains,
     engines,
+    examples,
     held_out,
     instructions,
     language,
@@ -26,7 +28,7 @@ from pipelines import (
 from pipelines.errors import PublishConflict, StageError
 from pipelines.facts import Facts, Input
 from pipelines.flow import Item, Output, Placed, each
-from pipelines.held_out import Asked, HeldOut, Overlap
+from pipelines.held_out import Asked, HeldOut
 from pipelines.hub import Snapshot
 from pipelines.llm import Reply, Request
 from pipelines.llm.probe import Use
@@ -64,7 +66,7 @@ def run(run: Run) -> None:
             tables.render(*lines_of(run, output.all_rows()), run.screen.console)
             return
         held = held_out.load(run)
-        clean, overlaps = unseen(held.items, seen_in_training(run, held, chosen))
+        clean, overlaps = held_out.unseen(held.items, seen_in_training(run, held, chosen))
         if not clean:
             raise StageError("no benchmark item is left to ask: see the lines above, and evaluate.benchmarks")
         wanted = questions(run.recipe, models, clean)
@@ -80,7 +82,9 @@ def run(run: Run) -> None:
         if told.complete:
             lines, apart = lines_of(run, output.all_rows())
             assert trained.facts
-            _update_card(run, trained.facts, lines, apart, told)
+            shown = examples.pairs(run.recipe.evaluate.ways, output.all_rows)
+            card = partial(cards.model_card, run, trained.facts, lines, apart, shown)
+            _update_card(run, trained.facts, card, told)
             tables.render(lines, apart, run.screen.console)
 
 
@@ -114,21 +118,6 @@ def seen_in_training(run: Run, held: HeldOut, chosen: Snapshot) -> set[str]:
     prompts = {row.prompt.id: row.prompt for row in run.hub.rows(chosen, Conversation)}
     hits = (index.find(prompt.text, prompt.source_text) for prompt in prompts.values())
     return {hit.name for hit in hits if hit}
-
-
-def unseen(items: Iterable[Asked], seen: Collection[str]) -> tuple[list[Asked], list[Overlap]]:
-    """The items that were not trained on, and for each benchmark and language how many were."""
-    groups: dict[tuple[str, str], list[Asked]] = {}
-    for asked in items:
-        groups.setdefault((asked.benchmark.name, asked.language), []).append(asked)
-    clean = [asked for group in groups.values() for asked in group if asked.place not in seen]
-    overlaps = [
-        Overlap(
-            benchmark=benchmark, language=tongue, items=len(group), seen=sum(asked.place in seen for asked in group)
-        )
-        for (benchmark, tongue), group in groups.items()
-    ]
-    return clean, overlaps
 
 
 def questions(recipe: Recipe, models: Mapping[str, Engine], items: Iterable[Asked]) -> list[Question]:
@@ -266,19 +255,17 @@ def cells_of(run: Run, rows: Iterable[Result]) -> tuple[Cell, ...]:
     return measures.collect(sorted((row for row in rows if row.way in ways), key=lambda row: ways.index(row.way)))
 
 
-def _update_card(
-    run: Run, trained: Facts, lines: Sequence[Line], apart: Sequence[Difference], told: Facts, attempts: int = 3
-) -> None:
+def _update_card(run: Run, trained: Facts, written: Callable[..., str], told: Facts, attempts: int = 3) -> None:
     """On top of what the repo holds by now: a person may have edited the card meanwhile, and may do so once more."""
     head = run.hub.need(run.model, "model", "train")
     if head.facts != trained:
         raise PublishConflict(f"{run.model} was trained anew while it was being evaluated: run evaluate again")
     files = plots.files(told)
-    card = cards.model_card(run, trained, lines, apart, run.hub.card(head), files)
+    card = written(before=run.hub.card(head), files=files)
     files |= {"README.md": card.encode(), "run/evaluate.json": told.model_dump_json(indent=1).encode()}
     try:
         run.hub.publish(run.model, "model", "evaluate: results", files, parent=head.revision)
     except PublishConflict:
         if attempts == 1:
             raise
-        _update_card(run, trained, lines, apart, told, attempts - 1)
+        _update_card(run, trained, written, told, attempts - 1)
