@@ -4,8 +4,9 @@
 
 The map, from the outside in. An arrow may only point downwards; `tests/test_house.py` checks it.
 
-    __main__         the command line: one command per stage, and run, launch, import, hub; daemon: the Hub as a
-                     process; upkeep: its folder checked, freed of garbage, exported; workflow: what the
+    __main__, commands
+                     the command line: one command per stage, and run, launch, plan, report and others; daemon: the
+                     Hub as a process; upkeep: its folder checked, freed of garbage, exported; workflow: what the
                      workflows on GitHub ask; plan: what a run will cost
     report, browse   a run as one page for a browser; the rows of a repo in the terminal
     launch           one stage in a container, here or on Hugging Face Jobs, or by GitHub's Actions

@@ -68,13 +68,15 @@ def start(data: Path, host: str, port: int, token: str | None, user: str) -> Non
 
 
 def stop(data: Path) -> None:
+    from pipelines import localhub
+
     running = _running(data)
     if not running:
         typer.echo("no Hub is running there")
         return
     os.kill(running[0], signal.SIGTERM)
     deadline = time.monotonic() + READY_WITHIN
-    while _running(data):
+    while localhub.is_served(data):  # it answers no more before it gives the folder back
         if time.monotonic() > deadline:
             raise StageError(f"the Hub (process {running[0]}) did not stop in {READY_WITHIN:.0f} s")
         time.sleep(0.1)

@@ -33,6 +33,7 @@ PACKAGE = ROOT / "pipelines"
 # The map of pipelines/__init__.py, from the outside in: an arrow may point to the same row or to one below.
 ROWS = (
     ("__main__",),
+    ("commands",),
     ("launch",),
     tuple(f"stages.{stage}" for stage in STAGES),
     ("training",),
@@ -51,14 +52,14 @@ ISLANDS = {"servers": {"servers"}, "localhub": {"localhub"}}
 
 # Files that the map does not name, each with the one whose part it is.
 PARTS = {
-    "daemon": "__main__",
+    "daemon": "commands",
     "diagnosis": "flow",
-    "plan": "__main__",
+    "plan": "commands",
     "processes": "engines",
-    "upkeep": "__main__",
-    "browse": "__main__",
-    "report": "__main__",
-    "workflow": "__main__",
+    "upkeep": "commands",
+    "browse": "commands",
+    "report": "commands",
+    "workflow": "commands",
     "examples": "cards",
     "formats": "hub",
     "remote": "hub",

@@ -10,6 +10,7 @@ An island: it imports nothing else of `pipelines`, and only the command that sta
 this module costs nothing; the web server is loaded by `serve`.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,17 @@ def serve(data: Path, host: str, port: int, token: str | None, user: str, on_rea
     from pipelines.localhub.server import run
 
     run(data, host, port, token, user, on_ready)
+
+
+def is_served(data: Path) -> bool:
+    """Whether a process has the folder, be it one that is about to end."""
+    from pipelines.localhub.hub import ServedError, own
+
+    try:
+        os.close(own(data))
+    except ServedError:
+        return True
+    return False
 
 
 def verify(data: Path) -> "Iterator[Damage]":
