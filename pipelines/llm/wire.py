@@ -80,8 +80,8 @@ class Wire(Protocol):
 class Direct(Wire):
     """Straight to the server through aiohttp, as many connections as there are requests.
 
-    The clients of openai and huggingface_hub look at every connection whenever something happens on one, which tells where
-    thousands are under way; tests/benchmarks/generate.py compares them.
+    The clients of openai and huggingface_hub look at every connection whenever something happens on one, which tells
+    where thousands are under way; tests/benchmarks/generate.py compares them.
     """
 
     def __init__(self, url: str, key: str) -> None:
