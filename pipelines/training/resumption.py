@@ -127,6 +127,7 @@ class Checkpoints:
             named = {"base_model_name_or_path": self.student.repo, "revision": self.student.revision}
             files[adapter] = json.dumps(json.loads(path.read_text("utf-8")) | named, indent=2).encode()
         files["README.md"] = (
+            f"---\nbase_model: {self.student.repo}\n---\n"
             f"# {self.run.model}, in training\n\nStep {saved.step}. This is no finished model: the command that began "
             "the training goes on from here, on whatever machine.\n"
         ).encode()
