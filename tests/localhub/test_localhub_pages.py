@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 from huggingface_hub import CommitOperationAdd, HfApi
 from localhub_server import Server
 
+from pipelines.localhub.pages.markdown import render
+
 NewRepo = Callable[..., str]
 CARD = """---
 language: [ru]
@@ -86,3 +88,10 @@ def add(api: HfApi, repo: str, files: dict[str, bytes]) -> None:
     repo_type = "dataset" if api.repo_exists(repo, repo_type="dataset") else "model"
     operations = [CommitOperationAdd(path, content) for path, content in files.items()]
     api.create_commit(repo, operations, commit_message="commit these", repo_type=repo_type)
+
+
+def test_a_comment_of_a_card_is_not_shown_unless_it_stands_in_code() -> None:
+    hidden = "<!-- yours: notes -->\n<!-- end of: notes -->"
+    assert render(f"before\n\n{hidden}\n\nafter", "/") == "<p>before</p>\n<p>after</p>\n"
+    assert "yours: notes" in render(f"```\n{hidden}\n```", "/")
+    assert "<script>" not in render("<!-- a --><script>alert(1)</script><!-- b -->", "/")

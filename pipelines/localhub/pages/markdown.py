@@ -1,9 +1,10 @@
-"""A card's text as HTML: raw HTML stays text, and relative links lead into the repo."""
+"""A card's text as HTML: raw HTML stays text, comments are left out, and relative links lead into the repo."""
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 from markupsafe import Markup
 
@@ -24,7 +25,19 @@ def render(text: str, base: str) -> Markup:
 
 @cache
 def _parser() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser.block.ruler.before("paragraph", "comment", _comment, {"alt": ["paragraph"]})
+    return parser
+
+
+def _comment(state: StateBlock, line: int, end: int, silent: bool) -> bool:
+    """A line that is a comment and nothing else is not shown, as on any page; a code block is another rule's."""
+    text = state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]].rstrip()
+    if not (text.startswith("<!--") and text.find("-->", 4) == len(text) - 3):
+        return False
+    if not silent:
+        state.line = line + 1
+    return True
 
 
 def _adapt(tokens: Sequence[Token], base: str) -> None:
