@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from localhub_server import Server
 
-from pipelines.__main__ import hub_command
+from pipelines.commands.hub import hub_command
 from pipelines.localhub import hosts
 from pipelines.localhub.api import accounts, contents, uploads, xet
 from pipelines.localhub.errors import BadRequestError, MisdirectedError
