@@ -19,6 +19,8 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from lz4.frame import LZ4FrameDecompressor
+
 from pipelines.localhub.errors import BadRequestError
 from pipelines.localhub.store.largefiles import put_in_place
 from pipelines.localhub.store.merkle import Node, chunk_name, spell, xorb_name
@@ -153,11 +155,9 @@ def _chunks(source: BinaryIO) -> Iterator[Chunk]:
 
 def _unpack_lz4(packed: bytes, size: int) -> bytes:
     """Reads at most one byte more than `size`, however much the frame would unpack to."""
-    import pyarrow
-
     try:
-        return pyarrow.CompressedInputStream(pyarrow.BufferReader(packed), "lz4").read(size + 1)
-    except OSError as error:
+        return LZ4FrameDecompressor().decompress(packed, max_length=size + 1)
+    except RuntimeError as error:
         raise BadRequestError(f"a chunk is not LZ4: {error}") from error
 
 
