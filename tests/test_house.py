@@ -62,7 +62,6 @@ PARTS = {
     "workflow": "commands",
     "examples": "cards",
     "formats": "hub",
-    "remote": "hub",
     "sections": "cards",
 }
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ import pytest
 from huggingface_hub import constants
 from rows import prompt
 
-from pipelines import hub as hub_module
 from pipelines.errors import PublishConflict, StageError
 from pipelines.hub import Hub, connect, part
+from pipelines.hub.repos import COMMIT_ATTEMPTS
 from pipelines.records import Prompt
 
 ROOT = Path(__file__).parent.parent
@@ -39,7 +40,7 @@ def repo(hub: Hub, name: str) -> str:
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits between attempts, which are only written down."""
     found = list[float]()
-    monkeypatch.setattr(hub_module.time, "sleep", found.append)
+    monkeypatch.setattr(time, "sleep", found.append)
     return found
 
 
@@ -179,7 +180,7 @@ def test_a_hub_that_stays_away_is_one_line_after_all_attempts(
     broken = Broken(hub, monkeypatch, *["lost"] * 99)
     with pytest.raises(StageError, match="run the stage again") as caught:
         hub.publish(repo, "dataset", "never", {"a.txt": b"a"}, parent=head(hub, repo))
-    assert broken.calls == hub_module.COMMIT_ATTEMPTS
+    assert broken.calls == COMMIT_ATTEMPTS
     assert_one_line(caught.value)
 
 

