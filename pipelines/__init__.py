@@ -12,13 +12,13 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     launch           one stage in a container, here or on Hugging Face Jobs, or by GitHub's Actions
     stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
     training/        what *train* runs in processes of its own: the pre-flight, the training, its checkpoints
-    calibration      judges beside people: agreement, bias, warnings
+    calibration      judges beside people: agreement, bias, warnings; labelled: the responses that people scored
     lineage          from a repo or a row back to all that it was made from, and what became of that
     flow             items -> rows of a repo: bounded concurrency, resume, journal, checkpoints, shards, failures;
                      diagnosis: when too many of them fail
     cards, tables    run facts and results -> card text and tables; sections: what a person wrote into a card; examples:
                      the chains that one shows; measures: rows of an evaluation -> what they say; reference: what
-                     others published, beside it
+                     others published, beside it; leaderboards: results as the Hub's leaderboards take them
     marking, plots   the parts of a text that a reader has to see apart; facts as PNG files
     sources          where questions come from: Hub data sets, reasoning_gym, our own word problems; held_out: what the
                      benchmarks ask

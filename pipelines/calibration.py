@@ -1,43 +1,31 @@
-"""Judges held to account: what they say of responses that people scored.
+"""Judges held to account: what they say of responses that people scored (`labelled`).
 
-The set is a Hub data set or a file (JSONL or CSV) of one row for each response and criterion, with the columns of
-`Labelled`. A rubric judge is compared on the rows whose `criterion` is its name or that of its instruction (`fluency`
-for `fluency.v1`), a likelihood judge on those that bear its name.
+A rubric judge is compared on the rows whose `criterion` is its name or that of its instruction (`fluency` for
+`fluency.v1`), a likelihood judge on those that bear its name. What a judge said is kept in the judged repo, under
+`calibration`, so that no later run and no other shard pays for it again.
 """
 
 import asyncio
-import csv
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
-from pydantic import ConfigDict, Field, ValidationError
-
-from pipelines import engines, judges, sources
+from pipelines import engines, instructions, judges
 from pipelines.agreement import Agreement, Opinion, Ranking, agreement, ranking
 from pipelines.cards import interval
 from pipelines.errors import SampleError, StageError
 from pipelines.estimates import Estimate
+from pipelines.hub import part
 from pipelines.judges import Case
+from pipelines.labelled import Labelled, labelled
 from pipelines.llm import Door
 from pipelines.measures import ALL, FEW
-from pipelines.recipe import AnyJudge, Calibration, HubSource, Recipe, RubricJudge
-from pipelines.records import Judged, Record
+from pipelines.recipe import AnyJudge, Calibration, Recipe, RubricJudge
+from pipelines.records import Compared, Judged, Record, digest
 from pipelines.run import Run
 
-
-class Labelled(Record):
-    """A response that a person scored from 1 to 5."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
-    language: str
-    criterion: str
-    prompt: str
-    reasoning: str
-    answer: str
-    score: Annotated[int, Field(ge=1, le=5)]
+FOLDER = "calibration"
 
 
 class Finding(Record):
@@ -57,63 +45,136 @@ class Finding(Record):
     confusion: tuple[tuple[int, ...], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What one judge is to say of one labelled response. Its id covers all that the answer depends on, and so is the
+    same for several people's scores of one response."""
+
+    id: str
+    judge: AnyJudge
+    row: Labelled
+
+
+class Trial:
+    """The recipe's judges beside its calibration set, as far as they have been asked."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.config = run, run.recipe.calibration
+        self.questions = questions(run.recipe, labelled(run, self.config)) if self.config else []
+        self.answers = self._kept() if self.config else {}
+
+    @property
+    def left(self) -> list[Question]:
+        """What this run has to ask: of several shards the first asks for all of them."""
+        return self.missing if self.run.shard.index == 1 else []
+
+    @property
+    def missing(self) -> list[Question]:
+        return [question for question in self.questions if question.id not in self.answers]
+
+    async def ask(self, doors: Mapping[str, Door]) -> list[Compared]:
+        """The answers that are left. A judge that fails gives none: it is counted, and asked again by the next run."""
+        engines = self.run.recipe.engines
+        free = {name: asyncio.Semaphore(engines[name].parallel) for name in doors}
+
+        async def one(question: Question) -> Compared | None:
+            async with free[question.judge.engine]:
+                return await _compared(question, doors[question.judge.engine])
+
+        asked = {question.id: question for question in self.left}.values()
+        found = [row for row in await asyncio.gather(*map(one, asked)) if row]
+        self.answers |= {row.id: row for row in found}
+        return found
+
+    def publish(self, rows: Sequence[Compared]) -> None:
+        """Keep them in the judged repo, beside the rows of the stage."""
+        languages = dict.fromkeys(row.language for row in rows)
+        files = [part(FOLDER, Compared, [row for row in rows if row.language == one], one) for one in languages]
+        if files:
+            self.run.hub.publish(self.run.judged, "dataset", "judge: calibration", dict(files))
+
+    def findings(self) -> list[Finding] | None:
+        """None where there is no calibration set."""
+        if self.config is None:
+            return None
+        if self.missing:  # by now another shard may have asked
+            self.answers |= self._kept()
+        return findings(self.run.recipe, self.questions, self.answers)
+
+    def _kept(self) -> dict[str, Compared]:
+        judged = self.run.hub.snapshot(self.run.judged, "dataset")
+        return {row.id: row for row in self.run.hub.rows(judged, Compared, FOLDER)} if judged else {}
+
+
 def run(run: Run) -> None:
     """The command: ask the recipe's judges about its calibration set, and show what they are worth."""
-    config = run.recipe.calibration
-    if config is None:
+    trial = Trial(run)
+    if trial.config is None:
         raise StageError("the recipe has no calibration: name a data set or a file of scores that people gave")
-    asyncio.run(_served(run, config))
-
-
-async def _served(run: Run, config: Calibration) -> None:
-    async with AsyncExitStack() as stack:
-        doors: dict[str, Door] = {}
-        for name in dict.fromkeys(judge.engine for judge in run.recipe.judge.judges):
-            use = judges.use(run.recipe.judge.judges, name)
-            doors[name] = await stack.enter_async_context(engines.serve(run, run.recipe.engines[name], use))
-        findings = await calibrate(run, config, doors)
-    show(run, findings)
-    for warning in warnings(run.recipe, findings):
+    if trial.left:
+        asyncio.run(_served(run, trial))
+    found = trial.findings() or []
+    show(run, found)
+    for warning in warnings(run.recipe, found):
         run.screen.say(f"warning: {warning}")
 
 
-async def calibrate(run: Run, config: Calibration, doors: Mapping[str, Door]) -> list[Finding]:
-    rows = labelled(run, config)
-    findings = list[Finding]()
-    for judge in run.recipe.judge.judges:
-        mine = [row for row in rows if row.criterion in criteria(judge)]
-        if not mine:
-            continue
-        parallel = run.recipe.engines[judge.engine].parallel
-        asked = await _ask(judge, doors[judge.engine], mine, parallel)
-        languages = list(dict.fromkeys(row.language for row in mine))
-        for language in [ALL, *languages] if len(languages) > 1 else languages:
-            part = [one for row, one in asked if language in (ALL, row.language)]
-            found = [one for one in part if one is not None]
-            findings.append(_finding(judge, doors[judge.engine].model, language, found, len(part) - len(found)))
-    return findings
+async def _served(run: Run, trial: Trial) -> None:
+    async with AsyncExitStack() as stack:
+        doors: dict[str, Door] = {}
+        for name in dict.fromkeys(question.judge.engine for question in trial.left):
+            use = judges.use(run.recipe.judge.judges, name)
+            doors[name] = await stack.enter_async_context(engines.serve(run, run.recipe.engines[name], use))
+        await trial.ask(doors)
+
+
+def questions(recipe: Recipe, rows: Sequence[Labelled]) -> list[Question]:
+    return [
+        Question(_id(recipe, judge, row), judge, row)
+        for judge in recipe.judge.judges
+        for row in rows
+        if row.criterion in criteria(judge)
+    ]
 
 
 def criteria(judge: AnyJudge) -> set[str]:
     return {judge.name, *([judge.instruction.split(".")[0]] if isinstance(judge, RubricJudge) else [])}
 
 
-async def _ask(
-    judge: AnyJudge, door: Door, rows: Sequence[Labelled], parallel: int
-) -> list[tuple[Labelled, Opinion | None]]:
-    """None where the judge failed, which is counted and no score."""
-    free = asyncio.Semaphore(parallel)
+def _id(recipe: Recipe, judge: AnyJudge, row: Labelled) -> str:
+    told = instructions.load(judge.instruction, row.language).label if isinstance(judge, RubricJudge) else ""
+    how = judge.model_dump(exclude={"engine", "least"})
+    return digest(
+        FOLDER, how, recipe.engines[judge.engine].identity(), told, row.model_dump(exclude={"score", "criterion"})
+    )
 
-    async def one(row: Labelled) -> tuple[Labelled, Opinion | None]:
-        async with free:
-            try:
-                score = await judges.opinion(judge, door, Case(row.language, row.prompt, row.reasoning, row.answer))
-            except SampleError:
-                return row, None
-        characters = len(row.reasoning) + len(row.answer)
-        return row, Opinion(row.prompt, row.language, row.score, score.value, characters)
 
-    return await asyncio.gather(*map(one, rows))
+async def _compared(question: Question, door: Door) -> Compared | None:
+    row = question.row
+    try:
+        case = Case(row.language, row.prompt, row.reasoning, row.answer)
+        score = await judges.opinion(question.judge, door, case)
+    except SampleError:
+        return None
+    return Compared(id=question.id, language=row.language, score=score)
+
+
+def findings(recipe: Recipe, asked: Sequence[Question], answers: Mapping[str, Compared]) -> list[Finding]:
+    """What the answers say of each judge, in each language and before several in all of them."""
+    found = list[Finding]()
+    for judge in recipe.judge.judges:
+        mine = [question for question in asked if question.judge.name == judge.name]
+        languages = list(dict.fromkeys(question.row.language for question in mine))
+        for language in [ALL, *languages] if len(languages) > 1 else languages:
+            part = [one for one in mine if language in (ALL, one.row.language)]
+            known = [_opinion(one.row, answers[one.id].score.value) for one in part if one.id in answers]
+            model = recipe.engines[judge.engine].model
+            found.append(_finding(judge, model, language, known, len(part) - len(known)))
+    return found
+
+
+def _opinion(row: Labelled, judge: float) -> Opinion:
+    return Opinion(row.prompt, row.language, row.score, judge, len(row.reasoning) + len(row.answer))
 
 
 def _finding(judge: AnyJudge, model: str, language: str, found: Sequence[Opinion], failed: int) -> Finding:
@@ -135,56 +196,6 @@ def _finding(judge: AnyJudge, model: str, language: str, found: Sequence[Opinion
 
 def _three(value: Estimate) -> tuple[float, ...]:
     return (value.mean, value.low, value.high)
-
-
-# --- the set
-
-
-def labelled(run: Run, config: Calibration) -> tuple[Labelled, ...]:
-    """The rows in the recipe's languages; StageError with the place of the first that is not one."""
-    name = config.file or config.id or ""
-    rows = list[Labelled]()
-    for place, row in _lines(run, config):
-        try:
-            rows.append(Labelled.model_validate(row))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            column = ".".join(map(str, first["loc"]))
-            raise StageError(f"{name}, {place}: {column}: {first['msg']}: each row needs {_COLUMNS}") from None
-    mine = tuple(row for row in rows if row.language in run.recipe.languages)
-    if not mine:
-        raise StageError(f"{name} holds no scores in the recipe's languages: {', '.join(run.recipe.languages)}")
-    return mine
-
-
-_COLUMNS = ", ".join(Labelled.model_fields)
-
-
-def _lines(run: Run, config: Calibration) -> Iterator[tuple[str, Any]]:
-    if config.id is not None:
-        source = HubSource(
-            kind="hub", id=config.id, config=config.config, split=config.split, text="prompt", language="any",
-            revision=config.revision,
-        )  # fmt: skip
-        languages = run.recipe.languages if "{language}" in (config.config or "") else ("",)
-        for language in languages:
-            table = sources.table(source, sources.revision(source, run.hub), language)
-            yield from ((f"row {number}", dict(row)) for number, row in enumerate(table))
-        return
-    path = Path(config.file or "")
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StageError(f"calibration.file: {path} cannot be read: {error}") from None
-    if path.suffix == ".csv":
-        yield from ((f"line {number}", row) for number, row in enumerate(csv.DictReader(text.splitlines()), start=2))
-        return
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            try:
-                yield f"line {number}", json.loads(line)
-            except json.JSONDecodeError:
-                raise StageError(f"{path}, line {number} is no JSON: one object on each line") from None
 
 
 # --- what it means

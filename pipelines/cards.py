@@ -36,7 +36,7 @@ _KINDS = {
     "choose": "conversations.md",
     "evaluate": "results.md",
 }
-_WHOLE = (*FORMATS, "rejected", "failures")
+_WHOLE = (*FORMATS, "rejected", "failures", "calibration")
 """Configs of all languages together."""
 _METRICS = {"joint": "joint", "correct": "accuracy", "think_strict": "language_consistency"}
 """Measures that the metadata of a model has, by what the Hub calls them; only the second has a name there already."""

@@ -13,11 +13,21 @@ from pipelines.records import Record
 
 
 class Input(Record):
-    """A repo that was read, at the commit that was read."""
+    """A repo that was read, at the commit that was read; or a file of the machine (`kind` file), by its digest."""
 
     repo: str
     kind: str
     revision: str
+
+
+def moved(before: Iterable[Input], now: Iterable[Input]) -> list[str]:
+    """For a person, what is read at another commit than before."""
+    known = {(one.kind, one.repo): one.revision for one in before}
+    return [
+        f"{one.repo} has changed: {known[one.kind, one.repo][:12]} was read before, {one.revision[:12]} is now"
+        for one in now
+        if known.get((one.kind, one.repo), one.revision) != one.revision
+    ]
 
 
 class Usage(Record):
@@ -119,6 +129,8 @@ class Contract(Record):
     """Whether the model goes on from an opening that it is given."""
     likelihood: bool | None = None
     """Whether it says how likely a text is."""
+    alternatives: bool | None = None
+    """Whether it says what else it could have written, and how likely."""
     context: int | None = None
     """Tokens of prompt and answer together."""
     served: str | None = None
@@ -133,6 +145,7 @@ class Contract(Record):
             (self.prefilled, "its template opens the think block", "the model opens the think block"),
             (self.opening, "goes on from an opening", ""),
             (self.likelihood, "says how likely a text is", ""),
+            (self.alternatives, "says how likely each score was", ""),
         )
         phrases = [yes if verdict else no for verdict, yes, no in verdicts if verdict is not None]
         phrases += [f"reasoning {self.reasoning}"] if self.reasoning == "inline" else []
@@ -167,6 +180,8 @@ class Facts(Record):
     machine: str = ""
     source: str = ""
     """The git commit of this application, as far as it is known."""
+    image: str = ""
+    """The container image that it ran in, by its digest; empty where it ran in none, or in one that was not told."""
     licences: Mapping[str, str] = {}
     """What the cards of inputs and models say, and of all that those were made from; empty where one says nothing."""
     details: Mapping[str, Any] = {}
@@ -186,6 +201,11 @@ def machine() -> str:
         lines = cpuinfo.read_text().splitlines()
         name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
     return f"{name}, {len(os.sched_getaffinity(0))} cores"
+
+
+def image() -> str:
+    """What started the container knows its image, and tells it as THINKIN_IMAGE; inside there is no way to know."""
+    return os.environ.get("THINKIN_IMAGE", "")
 
 
 @cache

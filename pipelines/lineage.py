@@ -90,7 +90,8 @@ class _Walk:
     def repo(self, read: Input) -> Node:
         """A repo at the commit that was read, with its parents."""
         if "/" not in read.repo:
-            return Node(read.repo, "no repo", ("a model behind an API",))
+            what = "a file" if read.kind == "file" else "a model behind an API"
+            return Node(read.repo, "no repo", (what,))
         title = f"{read.repo} at {read.revision[:12] or 'an unknown commit'}"
         kind: Kind = "model" if read.kind == "model" else "dataset"
         head = self.hub.snapshot(read.repo, kind)

@@ -8,6 +8,7 @@ language has a row of its own, so that 38 of them only make a plot longer.
 import io
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 SCORES, FUNNEL, SPREAD = "plots/scores.png", "plots/funnel.png", "plots/spread.png"
 CAPTIONS = {
-    SCORES: "Score per language with its 95 % interval, before and after training",
+    SCORES: "Score per language with its 95 % interval, each way of asking, before and after training",
     FUNNEL: "What is left after each step, per language",
     SPREAD: "Distributions per language: a dot for the median, a bar for the middle half, a line for the middle 90 %",
 }
@@ -35,9 +36,15 @@ SCORED = ("think_strict", "correct", "joint")
 QUANTILES = (5, 25, 50, 75, 95)
 SPREADS = {"tokens": "tokens of a response", "share": "share of the thinking in its language, percent"}
 INK, BEFORE, AFTER = "#6e7681", "#c4620a", "#2f7fe0"
+WAYS = {
+    "before": ((BEFORE, "s"), ("#a3760f", "D"), ("#c25599", "^"), ("#8b7355", "v"), ("#b0483c", "<"), ("#7a7f2a", ">")),
+    "after": ((AFTER, "o"), ("#12918a", "P"), ("#3f9142", "X"), ("#5b77c9", "*")),
+    "merged": (("#7d6fd6", "h"), ("#a35fc4", "p")),
+}
+"""Colour and mark of the ways of asking each model, in the order of the recipe; then over again."""
 STEPS = ("#8b949e", "#6f93bd", "#4a86d0", "#2f7fe0", "#7d6fd6", "#a35fc4", "#c25599", "#c4620a")
 INCHES = 0.27
-"""The height of a language's row."""
+"""The height of a language's row, where it holds no more than two marks above one another."""
 DOTS = 110
 """To the inch."""
 
@@ -53,12 +60,9 @@ def files(told: Facts) -> dict[str, bytes]:
 
 
 def scores(lines: Iterable[Line], ways: Sequence[Way]) -> list[dict[str, Any]]:
-    """Of the first way of asking the base model and the first of asking the trained one, what `files` draws: for the
-    facts, as JSON."""
-    when = {
-        next((way.name for way in ways if way.model == model), None): name
-        for model, name in (("trained", "after"), ("base", "before"))
-    }
+    """Of every way of asking what `files` draws: for the facts, as JSON."""
+    names = {"base": "before", "trained": "after", "merged": "merged"}
+    when = {way.name: names[way.model] for way in ways}
     return [
         {
             "benchmark": line.benchmark,
@@ -95,35 +99,49 @@ class Spread:
 
 
 def _scores(told: Sequence[Mapping[str, Any]]) -> "Figure":
-    """A row of panels for each benchmark, a panel for each measure."""
+    """A row of panels for each benchmark, a panel for each measure; a language's ways one below the other."""
     benchmarks = {
         name: list(dict.fromkeys(one["language"] for one in told if one["benchmark"] == name))
         for name in dict.fromkeys(one["benchmark"] for one in told)
     }
-    figure, axes = _panels([len(languages) for languages in benchmarks.values()], len(SCORED))
-    ways: dict[str, str] = {}
+    marks = _marks(told)
+    inches = INCHES * max(2, len(marks)) / 2
+    figure, axes = _panels([len(languages) for languages in benchmarks.values()], len(SCORED), inches)
     for (benchmark, languages), row in zip(benchmarks.items(), axes, strict=True):
         for measure, axis in zip(SCORED, row, strict=True):
+            for place in range(1, len(languages), 2):
+                axis.axhspan(place - 0.5, place + 0.5, color=INK, alpha=0.08, linewidth=0)
             for one in told:
                 if (one["benchmark"], one["measure"]) == (benchmark, measure) and one["value"][0] is not None:
-                    ways[one["when"]] = one["way"]
-                    _dot(axis, languages.index(one["language"]), one["when"], one["value"])
+                    height = languages.index(one["language"]) + _offset(list(marks).index(one["way"]), len(marks))
+                    _dot(axis, height, *marks[one["way"]], one["value"])
             axis.set_xlim(-3, 103)
             axis.set_xlabel(f"{TITLES[measure]}, percent")
             _rows(axis, languages)
         row[0].set_title(_label(benchmark), loc="left", fontsize=10, parse_math=False)
-    _legend(figure, [(f"{when}: {_label(ways[when])}", _COLOURS[when]) for when in ("before", "after") if when in ways])
+    when = {one["way"]: one["when"] for one in told}
+    _legend(figure, [(f"{when[way]}: {_label(way)}", *mark) for way, mark in marks.items()])
     return figure
 
 
-_COLOURS = {"before": BEFORE, "after": AFTER}
+def _marks(told: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Colour and mark of each way, those before the training first."""
+    found: dict[str, tuple[str, str]] = {}
+    for when, looks in WAYS.items():
+        ways = dict.fromkeys(one["way"] for one in told if one["when"] == when)
+        found |= dict(zip(ways, cycle(looks), strict=False))
+    return found
 
 
-def _dot(axis: "Axes", place: int, when: str, value: Sequence[float | None]) -> None:
+def _offset(place: int, of: int) -> float:
+    """Where the line of one of several ways stands in its language's row, from -0.5 to 0.5."""
+    return (place + 1) / (of + 1) - 0.5
+
+
+def _dot(axis: "Axes", height: float, colour: str, mark: str, value: Sequence[float | None]) -> None:
     mean, low, high = (np.nan if number is None else 100 * number for number in value)
-    height = place + (-0.17 if when == "before" else 0.17)
-    axis.plot([low, high], [height, height], color=_COLOURS[when], linewidth=2, solid_capstyle="butt")
-    axis.plot([mean], [height], "s" if when == "before" else "o", color=_COLOURS[when], markersize=5)
+    axis.plot([low, high], [height, height], color=colour, linewidth=2, solid_capstyle="butt")
+    axis.plot([mean], [height], mark, color=colour, markersize=5)
 
 
 def _funnel(counts: Counts) -> "Figure":
@@ -141,7 +159,7 @@ def _funnel(counts: Counts) -> "Figure":
     axis.set_xlim(0, 100)
     axis.set_xlabel("percent of the first step")
     _rows(axis, languages)
-    _legend(figure, [(_label(step), STEPS[number % len(STEPS)]) for number, step in enumerate(steps)])
+    _legend(figure, [(_label(step), STEPS[number % len(STEPS)], "") for number, step in enumerate(steps)])
     return figure
 
 
@@ -162,11 +180,11 @@ def _spread(told: Mapping[str, Mapping[str, Sequence[float]]]) -> "Figure":
     return figure
 
 
-def _panels(rows: Sequence[int], columns: int) -> "tuple[Figure, list[list[Axes]]]":
-    """Axes side by side; `rows` says how many languages each row of them holds."""
+def _panels(rows: Sequence[int], columns: int, inches: float = INCHES) -> "tuple[Figure, list[list[Axes]]]":
+    """Axes side by side; `rows` says how many languages each row of them holds, `inches` how high each of these is."""
     from matplotlib.figure import Figure
 
-    heights = [0.85 + INCHES * max(2, count) for count in rows]
+    heights = [0.85 + inches * max(2, count) for count in rows]
     figure = Figure(figsize=(9, sum(heights) + 0.4), dpi=DOTS, layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
     return figure, [list(row) for row in grid]
@@ -188,10 +206,22 @@ def _rows(axis: "Axes", languages: Sequence[str]) -> None:
     axis.spines[:].set_visible(False)
 
 
-def _legend(figure: "Figure", entries: Sequence[tuple[str, str]]) -> None:
-    from matplotlib.patches import Patch
+def _legend(figure: "Figure", entries: Sequence[tuple[str, str, str]]) -> None:
+    """Texts with their colours and marks; a square where the mark is empty."""
+    from matplotlib.lines import Line2D
 
-    handles = [Patch(color=colour, label=text) for text, colour in entries]
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=colour,
+            marker=mark or "s",
+            markersize=5 if mark else 9,
+            linewidth=2 if mark else 0,
+            label=text,
+        )
+        for text, colour, mark in entries
+    ]
     legend = figure.legend(
         handles=handles, loc="outside upper left", ncols=4, frameon=False, labelcolor=INK, fontsize=9
     )

@@ -75,13 +75,16 @@ class Share(Record):
 
 class Score(Record):
     """One judge's opinion. `instruction` names the text it was told, with its digest; empty for a likelihood. `tokens`
-    are those of question and answer, over all attempts; None for a row from before they were counted."""
+    are those of question and answer, over all attempts; None for a row from before they were counted. `weights` are
+    what the model gave to each score from 1 to 5, where the value is their mean; empty where it is the score it wrote.
+    """
 
     judge: str
     value: float
     model: str
     instruction: str
     tokens: int | None = None
+    weights: tuple[float, ...] = ()
 
 
 class Judged(Candidate):
@@ -105,6 +108,14 @@ class Judged(Candidate):
 
     def score(self, judge: str) -> float | None:
         return next((score.value for score in self.scores if score.judge == judge), None)
+
+
+class Compared(Row):
+    """What a judge said of a response that people scored (`calibration`). It holds neither the text nor their scores,
+    which may be private."""
+
+    language: str
+    score: Score
 
 
 class Message(Record):

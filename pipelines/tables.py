@@ -60,10 +60,15 @@ def markdown(lines: Sequence[Line], differences: Sequence[Difference]) -> str:
     return "\n\n".join([*tables, *(escape(note) for note in notes(lines, differences))])
 
 
+BESIDE = "The published figures rest on other questions, so only whether the intervals lie apart says something."
+
+
 def beside(rows: Sequence[Beside], model: str) -> str:
     """Our lines next to those that a reference published, for a card; empty where there are none."""
-    if not rows:
-        return ""
+    return f"{_markdown(beside_grid(rows, model))}\n\n{escape(BESIDE)}" if rows else ""
+
+
+def beside_grid(rows: Sequence[Beside], model: str) -> Grid:
     head = ("lang", "benchmark", "way", "measure", "published", "n", "ours", "n")
     cells = [
         (
@@ -73,8 +78,7 @@ def beside(rows: Sequence[Beside], model: str) -> str:
         )
         for row in rows
     ]
-    note = "The questions are others, so only whether the intervals lie apart says something."
-    return f"{_markdown(Grid(f'Beside {model}', head, cells, names=4))}\n\n{escape(note)}"
+    return Grid(f"Beside {model}", head, cells, names=4)
 
 
 def grids(lines: Sequence[Line], differences: Sequence[Difference]) -> list[Grid]:

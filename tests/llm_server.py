@@ -41,7 +41,8 @@ class Script:
     """What the probe asked."""
     probe: str = ""
     """What it is answered with: a fault by its name; `same`: one text whatever the seed; `key`: a refusal that repeats
-    the key; `no-schema` and `no-completions`: a refusal of these alone."""
+    the key; `no-schema`, `no-completions` and `no-logprobs`: a refusal of these
+    alone."""
     probe_story: str = "Hare number {seed} ran."
     models: list[dict[str, Any]] = field(default_factory=list)
     """What the server says of its models."""
@@ -60,6 +61,10 @@ class Script:
     """What the header of a faulty status says; none is sent where empty."""
     logprobs: dict[str, float] | None = field(default_factory=dict)
     """Of the words of a prompt, -0.5 where not named; None for a server that gives none."""
+    alternatives: dict[str, float] | None = field(default_factory=lambda: {"4": 0.0})
+    """Log-probabilities of what could stand in the place of a digit; None for a server that gives none."""
+    thought: str = ""
+    """What a server that tells the tokens of an answer tells of the think block before them."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -207,6 +212,9 @@ def _probed(script: Script, request: Request, body: dict[str, Any]) -> Response 
             return JSONResponse({"error": {"message": f"wrong key {request.headers['authorization']}"}}, 401)
         case "no-schema":
             return _fault("400", script, body) if "response_format" in body else None
+        case "no-logprobs":
+            refusal = {"error": {"message": "You are not allowed to request logprobs from this model"}}
+            return JSONResponse(refusal, 403) if "logprobs" in body else None
         case "no-completions":
             return _fault("404", script, body) if "prompt" in body else None
     return _fault(script.probe, script, body)
@@ -214,7 +222,23 @@ def _probed(script: Script, request: Request, body: dict[str, Any]) -> Response 
 
 def _chat(script: Script, body: dict[str, Any]) -> dict[str, Any]:
     message = {"role": "assistant", "content": script.reply(body), **script.message}
-    return _envelope(body, {"index": 0, "message": message, "finish_reason": script.finish})
+    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": script.finish}
+    if body.get("logprobs") and script.alternatives is not None:
+        told = [_token(script, text, body["top_logprobs"]) for text in _pieces(script.thought + message["content"])]
+        choice["logprobs"] = {"content": told}
+    return _envelope(body, choice)
+
+
+def _pieces(text: str) -> list[str]:
+    """The scripted model's tokens in an answer: a digit with the space before it, or what lies between."""
+    return re.findall(r"\s?\d|\s+|[^\s\d]+", text)
+
+
+def _token(script: Script, text: str, most: int) -> dict[str, Any]:
+    others = (script.alternatives or {}) if text.strip().isdigit() else {text: -0.1}
+    ranked = sorted(others.items(), key=lambda one: -one[1])[:most]
+    top = [{"token": other, "logprob": logprob, "bytes": None} for other, logprob in ranked]
+    return {"token": text, "logprob": others.get(text, -20.0), "bytes": None, "top_logprobs": top}
 
 
 def _completion(script: Script, body: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from rich.console import Console
 from pipelines import calibration, hub, judges
 from pipelines.errors import StageError
 from pipelines.judges import Case
+from pipelines.labelled import labelled as labelled_rows
 from pipelines.llm.openai_door import OpenAIDoor
 from pipelines.llm.wire import Direct
 from pipelines.recipe import Recipe, RubricJudge
-from pipelines.records import Judged, Score
-from pipelines.run import Run
+from pipelines.records import Compared, Judged, Score
+from pipelines.run import Run, Shard
 from pipelines.screen import Screen
 from tests.llm_server import Script, serving
 from tests.test_judge import candidate, template
@@ -96,8 +97,9 @@ def calibrated(run: Run) -> list[calibration.Finding]:
         engine = run.recipe.engines["judge"]
         door = OpenAIDoor(Direct(engine.url or "", "k"), "judge", template, extensions=True)
         try:
-            assert run.recipe.calibration
-            return await calibration.calibrate(run, run.recipe.calibration, {"judge": door, "teacher": door})
+            trial = calibration.Trial(run)
+            await trial.ask({"judge": door, "teacher": door})
+            return trial.findings() or []
         finally:
             await door.close()
 
@@ -137,7 +139,7 @@ def test_a_csv_file_and_a_data_set_of_the_hub_are_read_alike(
     for config in ({"file": str(tmp_path / "set.csv")}, {"id": "school/scores"}):
         run = run_of(reader[1], **config)
         assert run.recipe.calibration
-        found = calibration.labelled(run, run.recipe.calibration)
+        found = labelled_rows(run, run.recipe.calibration)
         assert [(row.reasoning.strip(), row.score) for row in found] == [("good", 1), ("good good good good", 4)]
 
 
@@ -157,14 +159,14 @@ def test_a_row_that_is_no_score_is_told_with_its_place(
     run = run_of("http://127.0.0.1:1/v1", file=written(tmp_path / "set.jsonl", rows))
     assert run.recipe.calibration
     with pytest.raises(StageError, match=said):
-        calibration.labelled(run, run.recipe.calibration)
+        labelled_rows(run, run.recipe.calibration)
 
 
 def test_a_file_that_is_not_there_is_told(hub_server: str) -> None:
     run = run_of("http://127.0.0.1:1/v1", file="nowhere.jsonl")
     assert run.recipe.calibration
     with pytest.raises(StageError, match=r"calibration\.file: nowhere\.jsonl cannot be read"):
-        calibration.labelled(run, run.recipe.calibration)
+        labelled_rows(run, run.recipe.calibration)
 
 
 def test_a_judge_that_fails_is_counted_and_gives_no_score(
@@ -174,6 +176,95 @@ def test_a_judge_that_fails_is_counted_and_gives_no_score(
     run = run_of(reader[1], file=written(tmp_path / "set.jsonl", labelled(1, 2, 3)))
     (found,) = calibrated(run)
     assert (found.items, found.failed) == (2, 1)
+
+
+# --- what was asked once
+
+
+def asked(run: Run) -> tuple[int, list[calibration.Finding]]:
+    """How many answers were still to be had, and what is found with them; all are kept."""
+
+    async def ask() -> int:
+        trial = calibration.Trial(run)
+        left = len(trial.left)
+        door = OpenAIDoor(Direct(run.recipe.engines["judge"].url or "", "k"), "judge", template, extensions=True)
+        try:
+            trial.publish(await trial.ask({"judge": door}))
+        finally:
+            await door.close()
+        return left
+
+    return asyncio.run(ask()), calibration.Trial(run).findings() or []
+
+
+def named(run: Run, name: str, shard: Shard | None = None) -> Run:
+    run = replace(run, recipe=run.recipe.model_copy(update={"name": name}), shard=shard or Shard())
+    run.hub.create(run.judged, "dataset", private=False)
+    return run
+
+
+def test_what_a_judge_said_of_people_s_scores_is_paid_for_once(
+    hub_server: str, name: str, reader: tuple[Reader, str], tmp_path: Path
+) -> None:
+    reader[0].faults.append("400")
+    run = named(run_of(reader[1], file=written(tmp_path / "set.jsonl", labelled(1, 2, 3))), name)
+    left, (found,) = asked(run)
+    assert (left, found.items, found.failed) == (3, 2, 1)
+    left, (found,) = asked(run)  # the one that failed alone
+    assert (left, found.items, found.failed) == (1, 3, 0)
+    paid = len(reader[0].requests)
+    assert asked(run) == (0, [found])
+    assert len(reader[0].requests) == paid
+
+
+def test_what_the_answer_depends_on_is_asked_anew(
+    hub_server: str, name: str, reader: tuple[Reader, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "set.jsonl"
+    run = named(run_of(reader[1], file=written(file, labelled(1, 2))), name)
+    assert asked(run)[0] == 2
+    written(file, labelled(1, 2, 3))
+    assert asked(run)[0] == 1
+    judges_ = run.recipe.judge.judges
+    for changed, left in (({"least": 2}, 0), ({"instruction": "logic.v1"}, 3), ({"expected": True}, 3)):
+        judge = judges_[0].model_copy(update={"name": "fluency", **changed})
+        first = judges_[0].model_copy(update={"name": "fluency"})
+        asked(replace(run, recipe=run.recipe.model_copy(update={"judge": judging(run, first)})))
+        assert asked(replace(run, recipe=run.recipe.model_copy(update={"judge": judging(run, judge)})))[0] == left
+
+
+def judging(run: Run, judge: Any) -> Any:
+    return run.recipe.judge.model_copy(update={"judges": (judge,)})
+
+
+def test_of_several_shards_the_first_asks_for_all(
+    hub_server: str, name: str, reader: tuple[Reader, str], tmp_path: Path
+) -> None:
+    one = run_of(reader[1], file=written(tmp_path / "set.jsonl", labelled(1, 2)))
+    second, first = named(one, name, Shard(2, 2)), named(one, name, Shard(1, 2))
+    trial = calibration.Trial(second)
+    assert (trial.left, len(trial.missing)) == ([], 2)
+    assert asked(first)[0] == 2
+    assert [found.items for found in trial.findings() or []] == [2]
+
+
+def test_a_response_that_several_people_scored_is_asked_about_once(
+    hub_server: str, name: str, reader: tuple[Reader, str], tmp_path: Path
+) -> None:
+    rows = [labelled(3)[0] | {"score": score} for score in (3, 3, 4)]
+    run = named(run_of(reader[1], file=written(tmp_path / "set.jsonl", rows)), name)
+    _, (found,) = asked(run)
+    assert (len(reader[0].requests), found.items, found.same[0]) == (1, 3, pytest.approx(2 / 3))
+
+
+def test_what_is_kept_holds_no_text(hub_server: str, name: str, reader: tuple[Reader, str], tmp_path: Path) -> None:
+    rows = [row | {"prompt": "secret", "reasoning": "secret good", "answer": "secret"} for row in labelled(1)]
+    run = named(run_of(reader[1], file=written(tmp_path / "set.jsonl", rows)), name)
+    asked(run)
+    there = run.hub.snapshot(run.judged, "dataset")
+    assert there
+    (row,) = run.hub.rows(there, Compared, calibration.FOLDER)
+    assert "secret" not in row.model_dump_json()
 
 
 # --- warnings

@@ -259,6 +259,21 @@ def test_the_card_of_the_judged_rows_tells_what_the_order_of_the_checks_spared()
     assert "had each been asked" not in card("judge")
 
 
+def test_a_card_says_how_a_judge_scores_and_in_which_image_it_was_made() -> None:
+    recipe = run().recipe
+    judge = recipe.judge.judges[0].model_copy(update={"expected": True})
+    given = Run(
+        recipe.model_copy(update={"judge": recipe.judge.model_copy(update={"judges": (judge,)})}),
+        run().hub,
+        run().screen,
+    )
+    body = data_card(given, "me/x", facts("judge", image="ghcr.io/o/r/judge@sha256:aa"), FILES)
+    assert "scores from 1 to 5, the mean of them by the weight that it gives to each, told plain" in body
+    assert "- Image: ghcr.io/o/r/judge@sha256:aa" in body
+    assert "by the weight" not in card("judge")
+    assert "- Image" not in data_card(run(), "me/x", facts("judge"), FILES)
+
+
 @pytest.mark.parametrize(("rows", "size"), [(999, "n<1K"), (1000, "1K<n<10K"), (10**6, "1M<n<10M"), (10**7, "n>10M")])
 def test_the_size_category_counts_all_rows(rows: int, size: str) -> None:
     told = facts("judge", counts={"ru": {"generated": rows - 1, "structure": 5}, "no": {"generated": 1}})

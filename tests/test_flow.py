@@ -461,3 +461,18 @@ def test_no_more_than_the_parallel_number_is_asked_for_at_a_time(start: Callable
 
     work(start(), range(20), step, parallel=3)
     assert most == 3
+
+
+def test_an_input_that_has_changed_since_the_last_run_is_told(start: Callable[..., Run]) -> None:
+    def at(revision: str) -> str:
+        run = start()
+        read = [Input(repo="school/maths", kind="dataset", revision=revision)]
+        with Output(run, "prompts", run.prompts, Prompt, read, counts) as output:
+            asyncio.run(each(list(output.open(items(range(3)))), good, 2, output))
+            output.finish()
+        return screen(run)
+
+    assert "has changed" not in at("1" * 40)
+    told = at("2" * 40)
+    assert "prompts: school/maths has changed: 111111111111 was read before, 222222222222 is now" in told
+    assert "resuming, 3 of 3 rows are there" in told

@@ -62,6 +62,8 @@ PARTS = {
     "workflow": "commands",
     "examples": "cards",
     "formats": "hub",
+    "labelled": "calibration",
+    "leaderboards": "cards",
     "sections": "cards",
 }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from math import log
 from typing import Any
 
 import pytest
@@ -80,11 +81,11 @@ def template(messages: tuple[Message, ...]) -> str:
     return f"{messages[-1].content}\n"
 
 
-def rated(script: Script) -> int:
-    async def run(url: str) -> int:
+def rated(script: Script) -> float:
+    async def run(url: str) -> float:
         door = OpenAIDoor(Direct(url, "k"), "m", template, extensions=True)
         try:
-            return (await rate(door, QUESTION))[0]
+            return (await rate(door, QUESTION)).value
         finally:
             await door.close()
 
@@ -199,6 +200,55 @@ def test_a_low_score_stops_with_the_judges_name_and_spares_the_next() -> None:
 
 def test_the_least_score_passes() -> None:
     assert judged(candidate(), Opinions(opinions=['{"score": 3}']), FLUENCY).stopped is None
+
+
+# --- the expected score
+
+EXPECTED = FLUENCY.model_copy(update={"expected": True})
+HALF = {"3": log(0.1), "4": log(0.5), " 5": log(0.2), "5": log(0.2), "great": log(0.6)}
+
+
+def test_the_expected_score_is_the_mean_of_the_scores_by_their_weight() -> None:
+    script = Opinions(alternatives=HALF)
+    (score,) = judged(candidate(), script, EXPECTED).scores
+    assert score.weights == pytest.approx((0, 0, 0.1, 0.5, 0.4))
+    assert score.value == pytest.approx(4.3)
+    assert script.requests[0]["top_logprobs"] == 20
+
+
+def test_a_judge_without_it_asks_for_no_log_probabilities() -> None:
+    script = Opinions(alternatives=HALF)
+    (score,) = judged(candidate(), script, FLUENCY).scores
+    assert (score.value, score.weights) == (4.0, ())
+    assert "logprobs" not in script.requests[0]
+
+
+def test_digits_of_a_think_block_are_no_score() -> None:
+    script = Opinions(thought="<think>1 + 2 = 3</think>", message={"reasoning": "1 + 2 = 3"}, alternatives=HALF)
+    assert judged(candidate(), script, EXPECTED).scores[0].value == pytest.approx(4.3)
+
+
+def test_an_expected_score_below_the_least_stops() -> None:
+    script = Opinions(opinions=['{"score": 3}'], alternatives={"3": log(0.9), "1": log(0.1)})
+    row = judged(candidate(), script, EXPECTED)
+    assert (row.stopped, row.reason) == ("fluency", "2.8 where 3 is the least")
+
+
+def test_a_score_that_is_sampled_from_far_down_counts_beside_the_likeliest() -> None:
+    script = Opinions(opinions=['{"score": 1}'], alternatives={"great": 0.0, "5": log(0.3)})
+    weights = judged(candidate(), script, EXPECTED).scores[0].weights
+    assert weights[4] == pytest.approx(1.0)
+    assert 0 < weights[0] < 1e-6
+
+
+@pytest.mark.parametrize("alternatives", [None, {}])
+def test_a_server_without_log_probabilities_gives_a_failure_and_no_score(alternatives: dict[str, float] | None) -> None:
+    script = Opinions(alternatives=alternatives)
+    if alternatives == {}:  # it tells tokens, and nothing of what else could have been
+        script.opinions = ["4"]
+    with pytest.raises(SampleError) as caught:
+        judged(candidate(), script, EXPECTED)
+    assert (caught.value.reason, caught.value.attempts) == ("no-logprobs", 1)
 
 
 # --- a judge that cannot be read

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from jobs_server import Jobs, serving
 
 from pipelines import recipes
 from pipelines.errors import RecipeError, StageError
-from pipelines.launch import specify
+from pipelines.launch import docker, specify
 from pipelines.recipe import Recipe, Stage
 
 ROOT = Path(__file__).parent.parent
@@ -107,6 +108,18 @@ def test_secrets_travel_as_secrets_alone(tmp_path: Path) -> None:
         specify("generate", loaded(tmp_path, engine), SECRET, {})
 
 
+@pytest.mark.parametrize(
+    ("name", "known", "told"),
+    [
+        ("ghcr.io/o/r/judge@sha256:aa", [], "ghcr.io/o/r/judge@sha256:aa"),
+        ("ghcr.io/o/r/judge:main", ["ghcr.io/o/r/judge@sha256:bb"], "ghcr.io/o/r/judge@sha256:bb"),
+        ("thinkin-judge:abc", [], "thinkin-judge:abc (sha256:cc)"),
+    ],
+)
+def test_a_container_is_told_its_image_by_a_digest(name: str, known: list[str], told: str) -> None:
+    assert docker.digest(name, SimpleNamespace(attrs={"RepoDigests": known}, id="sha256:cc")) == told
+
+
 # --- jobs
 
 
@@ -140,6 +153,7 @@ def test_a_job_gets_the_whole_command_the_hardware_a_time_out_and_its_secrets(
     assert "first line\nsecond line" in ended.stdout
     (asked,) = jobs.asked
     assert asked["command"] == ["thinkin", "train"]
+    assert asked["environment"]["THINKIN_IMAGE"] == options[1]
     assert (asked["dockerImage"], asked["flavor"], asked["timeoutSeconds"]) == (options[1], "l40sx1", 3 * 3600)
     assert asked["secrets"] == {"HF_TOKEN": SECRET}
     assert asked.pop("authorization") == f"Bearer {SECRET}"

@@ -46,14 +46,18 @@ def image(content: bytes) -> Image.Image:
 
 
 def test_a_plot_says_what_the_lines_of_the_table_say() -> None:
-    lines = measures.summarise(
-        measures.collect([rows.result("base", 1, joint=True), rows.result("told", 1, joint=True)])
-    )
+    answers = [rows.result(way.name, 1, joint=True) for way in WAYS]
+    lines = measures.summarise(measures.collect(answers))
     told = plots.scores(lines, WAYS)
     joint = next(one for one in told if one["measure"] == "joint")
     value = lines[0].values["joint"]
     assert joint["value"] == [value.mean, value.low, value.high]
-    assert {one["when"] for one in told} == {"before"}  # the first way of each model alone
+    assert {one["way"]: one["when"] for one in told} == {"base": "before", "told": "before", "trained": "after"}
+
+
+def test_each_way_of_asking_has_a_colour_and_a_mark_of_its_own() -> None:
+    looks = [look for of_model in plots.WAYS.values() for look in of_model]
+    assert len({colour for colour, _ in looks}) == len({mark for _, mark in looks}) == len(looks)
 
 
 def test_what_is_drawn_survives_as_json() -> None:
@@ -94,7 +98,9 @@ def test_nothing_is_drawn_where_there_are_no_numbers() -> None:
     assert plots.files(Facts(stage="judge", recipe="r", digest="d", complete=True, inputs=())) == {}
 
 
-@pytest.mark.parametrize("colour", [plots.INK, plots.BEFORE, plots.AFTER, *plots.STEPS])
+@pytest.mark.parametrize(
+    "colour", [plots.INK, *plots.STEPS, *(colour for looks in plots.WAYS.values() for colour, _ in looks)]
+)
 @pytest.mark.parametrize("page", [WHITE, DARK])
 def test_every_colour_holds_on_white_and_on_dark(colour: str, page: tuple[int, int, int]) -> None:
     shown = tuple(int(colour[place : place + 2], 16) for place in (1, 3, 5))

@@ -85,11 +85,12 @@ def refused(script: Script, use: Use, door: Opener = openai_door, **engine: Any)
 @every
 def test_a_good_server_is_found_to_do_all_that_it_is_asked(door: Opener) -> None:
     script = Script(models=[{"id": "m", "model_id": "m", "max_model_len": 4096, "max_total_tokens": 4096}])
-    use = Use(SAMPLING, several=True, schema=SCHEMA, opening=True, likelihood=True)
+    use = Use(SAMPLING, several=True, schema=SCHEMA, opening=True, likelihood=True, alternatives=True)
     found = probed(script, use, door)
-    assert (found.seeds, found.schema_kept, found.opening, found.likelihood) == (True, True, True, True)
+    assert (found.seeds, found.schema_kept, found.opening) == (True, True, True)
+    assert (found.likelihood, found.alternatives) == (True, True)
     assert (found.prefilled, found.context, found.served) == (False, 4096, None)
-    assert len(script.probes) == 5
+    assert len(script.probes) == 6
     assert script.requests == []
 
 
@@ -167,6 +168,14 @@ def test_a_server_that_knows_no_schema_stops_a_judge() -> None:
 
 def test_a_server_without_log_probabilities_stops_a_judge_of_likelihood() -> None:
     assert "cannot say how likely a text is" in refused(Script(logprobs=None), Use(likelihood=True))
+
+
+@every
+@pytest.mark.parametrize("lack", [{"alternatives": None}, {"probe": "no-logprobs"}])
+def test_a_server_without_log_probabilities_stops_a_judge_of_expected_scores(lack: Any, door: Opener) -> None:
+    told = refused(Script(**lack), Use(SAMPLING, schema=SCHEMA, alternatives=True), door)
+    assert "m at http" in told
+    assert "cannot tell the log-probabilities of a score (`expected` of a judge)" in told
 
 
 def test_a_server_without_completions_stops_a_stage_with_openings() -> None:

@@ -18,7 +18,7 @@ from pipelines.facts import Facts
 from pipelines.marking import marked, visible
 from pipelines.recipe import Way
 from pipelines.records import Conversation, Message, Score
-from pipelines.report import Page
+from pipelines.report import Page, judges
 from pipelines.report.cases import asked, chosen, sample
 from pipelines.tables import Grid
 
@@ -88,6 +88,19 @@ def test_the_page_shows_before_and_after_with_the_other_language_marked_and_math
     assert '<section class="panel bad" data-label="rejected"' in shown
     assert "place 3 among the prompt&#39;s candidates" in shown.replace("'", "&#39;")
     assert shown.count("1 shown") == 2  # its own script ran under its own policy
+
+
+def test_the_judges_stand_in_the_page_beside_people_and_beside_one_another() -> None:
+    finding = {
+        "judge": "fluency", "model": "m", "language": "ru", "items": 40, "failed": 1, "agreement": [0.7, 0.5, 0.9],
+        "same": [0.6, 0.4, 0.8], "bias": [0.2, None, None], "length": [], "confusion": [[1, 2, 3, 4, 5]] * 5,
+    }  # fmt: skip
+    pair = {"first": "a", "second": "b", "rows": 9, "kappa": [0.1, 0.0, 0.2], "same": [0.5, 0.4, 0.6], "apart": 1.25}
+    people, confusion, pairs = judges.grids({"calibration": [finding], "disagreement": [pair]})
+    assert people.rows[0][3:] == ["40", "1", "0.70 (0.50 to 0.90)", "0.60 (0.40 to 0.80)", "0.20", "–"]
+    assert confusion.rows[4] == ["5", "1", "2", "3", "4", "5"]
+    assert pairs.rows == [["a", "b", "9", "0.10 (0.00 to 0.20)", "0.50 (0.40 to 0.60)", "1.25"]]
+    assert list(judges.grids({})) == []
 
 
 def test_nothing_out_of_a_row_runs_or_becomes_markup(tmp_path: Path) -> None:

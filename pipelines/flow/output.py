@@ -136,6 +136,8 @@ class Output(Generic[R]):
     def _begin(self, lasting: bool) -> None:
         """What can go wrong before anything is paid for goes wrong here: a price, a card, the repo, the journal."""
         self.cap.open()
+        for line in facts.moved(self.branch.facts.inputs, self.publisher.inputs) if self.branch.facts else ():
+            self.run.screen.say(f"{self.name}: {line}")
         self.publisher.try_card()
         self.branch.create(self.run.recipe.private)
         self._journal = Journal(self._folder, self.record, lasting)

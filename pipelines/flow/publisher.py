@@ -226,6 +226,7 @@ class Publisher(Generic[R]):
             updated=facts.now(),
             machine=facts.machine(),
             source=facts.source(),
+            image=facts.image(),
             licences=self._inherited((*self.inputs, *(models | self.models).values())),
             details=details or {},
         )

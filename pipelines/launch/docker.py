@@ -49,9 +49,9 @@ def run(
     """
     client = _connect()
     name = image or build(task, arguments)
-    _fetch(client, name)
+    found = _fetch(client, name)
     settings: dict[str, Any] = {
-        "environment": {**task.environment, **task.secrets},
+        "environment": {**task.environment, **task.secrets, "THINKIN_IMAGE": digest(name, found)},
         "labels": task.labels,
         "network_mode": "host" if task.loopback else "bridge",
         "tmpfs": {"/tmp": ""},  # noqa: S108 - where TGI puts its sockets; all else is told to use a volume
@@ -106,14 +106,21 @@ def _connect() -> "DockerClient":
     return client
 
 
-def _fetch(client: "DockerClient", name: str) -> None:
+def _fetch(client: "DockerClient", name: str) -> Any:
     try:
-        client.images.get(name)
+        return client.images.get(name)
     except ImageNotFound:
         try:
             client.images.pull(name)
+            return client.images.get(name)
         except DockerException as error:
             raise StageError(f"there is no image {name}, and it cannot be pulled: {error}") from None
+
+
+def digest(name: str, image: Any) -> str:
+    """An image of Docker's by its digest in the registry that it was pulled from, or by that of what it holds."""
+    known: list[str] = image.attrs.get("RepoDigests") or []
+    return name if "@" in name else known[0] if known else f"{name} ({image.id})"
 
 
 def _devices(gpus: str) -> list[DeviceRequest]:

@@ -28,7 +28,7 @@ def run(task: Task, api: HfApi, screen: Screen, image: str | None, flavor: str |
         job = api.run_job(
             image=image,
             command=list(task.command),
-            env=dict(task.environment),
+            env={**task.environment, "THINKIN_IMAGE": image},
             secrets=dict(task.secrets),
             flavor=flavor,
             timeout=timeout,

@@ -33,10 +33,20 @@ class Request:
     sampling: Sampling
     seed: int
     schema: Mapping[str, Any] | None = None
+    alternatives: bool = False
+    """Whether it has to be told what else could have stood in each place, and how likely."""
 
     @property
     def opening(self) -> str:
         return self.messages[-1].content if self.messages[-1].role == "assistant" else ""
+
+
+class Token(NamedTuple):
+    """A token that was written, and the log-probabilities (nats) of those that could have stood in its place, its own
+    among them; servers tell those of the likeliest few."""
+
+    text: str
+    alternatives: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,8 @@ class Reply:
     field: str = ""
     opened: bool = False
     """Whether the model's chat template had opened the think block before the text begins, as far as it is known."""
+    tokens: tuple[Token, ...] = ()
+    """All that were written, those of a think block with them; only for a request with `alternatives`."""
 
     def chain(self) -> chains.Chain:
         """Think block and answer. A closing tag alone means that the template had opened the block already."""

@@ -6,6 +6,10 @@ from pipelines.llm import Door, Limits, Offer, Reply, Request, Template
 from pipelines.llm.replies import chat_reply, completion_reply, mean, only
 from pipelines.llm.wire import Fault, Wire
 
+MOST_ALTERNATIVES = 20
+"""So many for each token are told by OpenAI and by vLLM as it is started. Servers that do not keep to a schema before
+they tell them (llama.cpp, vLLM) need room for words that are no score."""
+
 
 class OpenAIDoor(Door):
     def __init__(
@@ -42,10 +46,13 @@ class OpenAIDoor(Door):
         if request.schema:
             schema = {"name": "answer", "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if request.alternatives:
+            body |= {"logprobs": True, "top_logprobs": MOST_ALTERNATIVES}
         # the newer OpenAI models know max_completion_tokens alone, the other servers max_tokens alone
         body["max_tokens" if self.extensions else "max_completion_tokens"] = sampling.max_tokens
         body["messages"] = [message.model_dump() for message in request.messages]
-        return chat_reply(await self.post("/chat/completions", body, sampling.max_tokens))
+        answer = await self.post("/chat/completions", body, sampling.max_tokens)
+        return chat_reply(answer, request.alternatives)
 
     async def _likelihood(self, before: str, text: str) -> tuple[int, float]:
         body = {

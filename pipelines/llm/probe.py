@@ -41,6 +41,8 @@ class Use:
     schema: Mapping[str, Any] | None = None
     opening: bool = False
     likelihood: bool = False
+    alternatives: bool = False
+    """Whether log-probabilities are needed of what it writes into the schema."""
 
 
 async def probe(door: Door, engine: Engine, use: Use) -> Contract:
@@ -52,7 +54,12 @@ async def probe(door: Door, engine: Engine, use: Use) -> Contract:
     if use.sampling:
         _fits(use.sampling, offer, engine)
         found = found.model_copy(update=await tried.texts())
-    wanted = (use.opening, tried.opening), (use.schema, tried.schema), (use.likelihood, tried.likelihood)
+    wanted = (
+        (use.opening, tried.opening),
+        (use.schema, tried.schema),
+        (use.likelihood, tried.likelihood),
+        (use.alternatives, tried.alternatives),
+    )
     for what in await _together(*(attempt() for used, attempt in wanted if used)):
         found = found.model_copy(update=what)
     return found
@@ -134,6 +141,11 @@ class _Tried:
         await self._heard(self.door.likelihood(messages), "say how likely a text is")
         return {"likelihood": True}
 
+    async def alternatives(self) -> dict[str, Any]:
+        request = replace(self._request(5, SHORT), schema=self.use.schema, alternatives=True)
+        await self._heard(self.door.ask(request), "tell the log-probabilities of a score (`expected` of a judge)")
+        return {"alternatives": True}
+
     async def _ask(self, seeds: list[int], tokens: int) -> list[Reply]:
         return await _together(*(self._heard(self.door.ask(self._request(seed, tokens))) for seed in seeds))
 
@@ -147,7 +159,9 @@ class _Tried:
         try:
             return await answer
         except SampleError as error:
-            raise StageError(f"{self._todo(error.reason, able)} ({error})") from None
+            # OpenAI refuses log-probabilities of some models as if the key were wrong
+            reason = "no-logprobs" if able and "logprobs" in str(error) else error.reason
+            raise StageError(f"{self._todo(reason, able)} ({error})") from None
 
     def _todo(self, reason: str, able: str) -> str:
         url, engine, models = self.door.wire.url, self.engine, self.offer.models

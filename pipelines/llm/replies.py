@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.llm import Reply
+from pipelines.llm import Reply, Token
 from pipelines.llm.wire import Fault
 
 FIELDS = ("reasoning", "reasoning_content")
@@ -27,14 +27,16 @@ def as_text(value: Any) -> str:
     return value
 
 
-def chat_reply(answer: Any) -> Reply:
+def chat_reply(answer: Any, alternatives: bool = False) -> Reply:
+    """Fault "no-logprobs" where `alternatives` were asked for and none came."""
     choice = only(answer)
     message = choice.get("message")
     if not isinstance(message, dict):
         raise Fault("bad-reply", "the server sent a choice without a message")
     field = next((name for name in FIELDS if message.get(name)), "")
     reasoning = as_text(message[field]) if field else None
-    return reply(as_text(message.get("content") or ""), reasoning, choice.get("finish_reason"), answer, field)
+    text, reason = as_text(message.get("content") or ""), choice.get("finish_reason")
+    return reply(text, reasoning, reason, answer, field, _tokens(choice) if alternatives else ())
 
 
 def completion_reply(opening: str, answer: Any) -> Reply:
@@ -42,13 +44,41 @@ def completion_reply(opening: str, answer: Any) -> Reply:
     return reply(opening + as_text(choice.get("text")), None, choice.get("finish_reason"), answer)
 
 
-def reply(text: str, reasoning: str | None, finish_reason: Any, answer: Mapping[str, Any], field: str = "") -> Reply:
+def reply(
+    text: str,
+    reasoning: str | None,
+    finish_reason: Any,
+    answer: Mapping[str, Any],
+    field: str = "",
+    tokens: tuple[Token, ...] = (),
+) -> Reply:
     usage = answer.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if not isinstance(prompt, int) or not isinstance(completion, int):
         raise Fault("bad-reply", "the server did not say how many tokens it used")
-    return Reply(text, reasoning, "length" if finish_reason == "length" else "stop", prompt, completion, field)
+    reason = "length" if finish_reason == "length" else "stop"
+    return Reply(text, reasoning, reason, prompt, completion, field, tokens=tokens)
+
+
+def _tokens(choice: Mapping[str, Any]) -> tuple[Token, ...]:
+    told = choice.get("logprobs")
+    content = told.get("content") if isinstance(told, dict) else None
+    if not isinstance(content, list) or not any(isinstance(one, dict) and one.get("top_logprobs") for one in content):
+        raise Fault("no-logprobs", "the server gives no log-probabilities of what it writes")
+    return tuple(_token(one) for one in content)
+
+
+def _token(one: Any) -> Token:
+    others = one.get("top_logprobs") if isinstance(one, dict) else None
+    told = [one, *others] if isinstance(others, list) else [one]
+    known: dict[str, float] = {}
+    for each in told:
+        text, logprob = (each.get("token"), each.get("logprob")) if isinstance(each, dict) else (None, None)
+        if not isinstance(text, str) or not isinstance(logprob, int | float):
+            raise Fault("bad-reply", "the server sent a token without its log-probability")
+        known.setdefault(text, float(logprob))
+    return Token(told[0]["token"], tuple(known.items()))
 
 
 def mean(values: list[float]) -> float:

@@ -6,6 +6,9 @@ from pipelines.llm import Door, Offer, Reply, Request
 from pipelines.llm.replies import as_text, chat_reply, mean
 from pipelines.llm.wire import Fault
 
+MOST_ALTERNATIVES = 5
+"""What TGI tells at the most, of what its grammar allows: one for each score."""
+
 
 class TGIDoor(Door):
     async def offer(self) -> Offer:
@@ -41,7 +44,10 @@ class TGIDoor(Door):
             body["top_p"] = sampling.top_p
         if request.schema:
             body["response_format"] = {"type": "json", "value": request.schema}
-        return chat_reply(await self.post("/v1/chat/completions", body, sampling.max_tokens))
+        if request.alternatives:
+            body |= {"logprobs": True, "top_logprobs": MOST_ALTERNATIVES}
+        answer = await self.post("/v1/chat/completions", body, sampling.max_tokens)
+        return chat_reply(answer, request.alternatives)
 
     async def _likelihood(self, before: str, text: str) -> tuple[int, float]:
         _, details = await self._generate(before + text, 1)

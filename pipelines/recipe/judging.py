@@ -16,6 +16,9 @@ class RubricJudge(Config):
     instruction: str
     least: int = Field(default=1, ge=1, le=5)
     """A lower score stops the candidate."""
+    expected: bool = False
+    """Whether the score is the mean of 1 to 5, each with the weight that the model gives it: finer than the one digit
+    that it writes, and the same each time. Its server has to tell log-probabilities (vLLM, TGI, llama.cpp, OpenAI)."""
 
 
 class LikelihoodJudge(Config):

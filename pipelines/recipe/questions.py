@@ -61,6 +61,9 @@ class Benchmark(Config):
     """What is asked, per language: `$text` stands for the question, which is asked as it is where nothing is given."""
     answer: Literal["number", "option", "expression"] | None = None
     """What the gold answers are. An item whose gold answer is none is left out and counted, not called wrong."""
+    task: str | None = None
+    """The id of the task in the `eval.yaml` of a data set that the Hub lists as a benchmark, with `{language}` for the
+    language: the result then also goes to that data set's leaderboard (`leaderboards`)."""
 
     @model_validator(mode="after")
     def prompts_hold_the_question(self) -> Self:

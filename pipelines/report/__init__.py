@@ -15,11 +15,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines import cards, facts, instructions, plots, tables
+from pipelines import cards, facts, instructions, plots, reference, tables
 from pipelines.errors import StageError
 from pipelines.facts import Facts
+from pipelines.hub import Snapshot
 from pipelines.recipe import STAGES
 from pipelines.records import Conversation, Failure, Result
+from pipelines.report import judges
 from pipelines.report.cases import Case, asked, chosen
 from pipelines.run import Run
 from pipelines.stages import evaluate
@@ -56,7 +58,7 @@ def write(run: Run, path: Path, per_language: int) -> None:
 def collect(run: Run, per_language: int) -> Page:
     """Whatever is published by now; a StageError where nothing is."""
     repos = list[tuple[str, str, str, Facts]]()
-    grids, notes = list[Grid](), list[str]()
+    measured, judged, failed, notes = list[Grid](), list[Grid](), list[Grid](), list[str]()
     kept, answered = list[Case](), list[Case]()
     for stage in STAGES:
         repo, kind = run.written(stage)
@@ -65,22 +67,39 @@ def collect(run: Run, per_language: int) -> Page:
             continue
         repos.append((stage, repo, run.hub.address(repo, kind), snapshot.facts))
         if snapshot.facts.failures:
-            grids.append(failures(stage, run.hub.rows(snapshot, Failure, "failures")))
-        if stage == "choose":
+            failed.append(failures(stage, run.hub.rows(snapshot, Failure, "failures")))
+        if stage == "judge":
+            judged = list(judges.grids(snapshot.facts.details))
+            notes += [*([judges.NOTE] if judged else []), *map(_warning, snapshot.facts.details.get("warnings", ()))]
+        elif stage == "choose":
             rows = (row for folder in ("data", "rejected") for row in run.hub.rows(snapshot, Conversation, folder))
             kept = chosen(rows, per_language)
         elif stage == "evaluate":
-            lines, differences = evaluate.lines_of(run, run.hub.rows(snapshot, Result))
-            grids, notes = [*tables.grids(lines, differences), *grids], tables.notes(lines, differences)
+            measured, told = results(run, snapshot)
+            notes = [*told, *notes]
             answered = asked(run.hub.rows(snapshot, Result), run.recipe.evaluate.ways, per_language)
     if not repos:
         raise StageError(f"nothing of {run.recipe.name} is published yet: run the recipe first")
-    grids += [funnel(stage, told) for stage, _, _, told in repos if told.counts]
+    grids = [*measured, *judged, *failed, *(funnel(stage, told) for stage, _, _, told in repos if told.counts)]
     drawn = [plot for stage, _, _, told in repos for plot in pictures(stage, told)]
     ways = run.recipe.evaluate.ways
     after = next((way.name for way in ways if way.model == "trained"), None)
     names = [way.name for way in ways]
     return Page(run.recipe.name, facts.now(), repos, grids, drawn, notes, kept, answered, names, after)
+
+
+def results(run: Run, snapshot: Snapshot) -> tuple[list[Grid], list[str]]:
+    """The tables of an evaluation, ours beside a reference's at their end, and what is to be said about them."""
+    lines, differences = evaluate.lines_of(run, run.hub.rows(snapshot, Result))
+    grids, notes = tables.grids(lines, differences), tables.notes(lines, differences)
+    if others := evaluate.beside(run, lines):
+        grids.append(tables.beside_grid(others, reference.published().model))
+        notes.append(tables.BESIDE)
+    return grids, notes
+
+
+def _warning(text: str) -> str:
+    return f"Warning: {text}"
 
 
 def funnel(stage: str, told: Facts) -> Grid:

@@ -19,6 +19,7 @@ from pipelines import (
     held_out,
     instructions,
     language,
+    leaderboards,
     measures,
     plots,
     reference,
@@ -35,6 +36,7 @@ from pipelines.llm.probe import Use
 from pipelines.measures import Cell, Difference, Line
 from pipelines.recipe import Engine, Recipe, Way
 from pipelines.records import Conversation, Result, digest
+from pipelines.reference import Beside
 from pipelines.run import Run
 from pipelines.training import merged
 
@@ -84,7 +86,8 @@ def run(run: Run) -> None:
             assert trained.facts
             shown = examples.pairs(run.recipe.evaluate.ways, output.all_rows)
             card = partial(cards.model_card, run, trained.facts, lines, apart, shown)
-            _update_card(run, trained.facts, card, told)
+            files = plots.files(told) | leaderboards.files(run, lines, told)
+            _update_card(run, trained.facts, card, told, files)
             tables.render(lines, apart, run.screen.console)
 
 
@@ -95,7 +98,8 @@ def lines_of(run: Run, rows: Iterable[Result]) -> tuple[Sequence[Line], Sequence
 
 def scored(run: Run, rows: Iterable[Result]) -> dict[str, object]:
     lines, apart = lines_of(run, rows)
-    table = "\n\n".join(filter(None, (tables.markdown(lines, apart), compared(run, lines))))
+    others = tables.beside(beside(run, lines), reference.published().model)
+    table = "\n\n".join(filter(None, (tables.markdown(lines, apart), others)))
     return {"table": table, "scores": plots.scores(lines, run.recipe.evaluate.ways)}
 
 
@@ -242,11 +246,10 @@ def differences(run: Run, cells: Sequence[Cell]) -> list[Difference]:
     return [*found, *(difference for one in taxes for difference in one)]
 
 
-def compared(run: Run, lines: Sequence[Line]) -> str:
+def beside(run: Run, lines: Sequence[Line]) -> tuple[Beside, ...]:
     """The trained model beside the reference's published table, in the languages that both have."""
     trained = next((way.name for way in run.recipe.evaluate.ways if way.model == "trained"), None)
-    rows = reference.beside(line for line in lines if line.way == trained)
-    return tables.beside(rows, reference.published().model)
+    return reference.beside(line for line in lines if line.way == trained)
 
 
 def cells_of(run: Run, rows: Iterable[Result]) -> tuple[Cell, ...]:
@@ -255,17 +258,24 @@ def cells_of(run: Run, rows: Iterable[Result]) -> tuple[Cell, ...]:
     return measures.collect(sorted((row for row in rows if row.way in ways), key=lambda row: ways.index(row.way)))
 
 
-def _update_card(run: Run, trained: Facts, written: Callable[..., str], told: Facts, attempts: int = 3) -> None:
+def _update_card(
+    run: Run,
+    trained: Facts,
+    written: Callable[..., str],
+    told: Facts,
+    extra: Mapping[str, bytes],
+    attempts: int = 3,
+) -> None:
     """On top of what the repo holds by now: a person may have edited the card meanwhile, and may do so once more."""
     head = run.hub.need(run.model, "model", "train")
     if head.facts != trained:
         raise PublishConflict(f"{run.model} was trained anew while it was being evaluated: run evaluate again")
-    files = plots.files(told)
-    card = written(before=run.hub.card(head), files=files)
-    files |= {"README.md": card.encode(), "run/evaluate.json": told.model_dump_json(indent=1).encode()}
+    card = written(before=run.hub.card(head), files=extra)
+    files = {**extra, "README.md": card.encode(), "run/evaluate.json": told.model_dump_json(indent=1).encode()}
+    gone = [path for path in head.files if path.startswith(leaderboards.PREFIX) and path not in files]
     try:
-        run.hub.publish(run.model, "model", "evaluate: results", files, parent=head.revision)
+        run.hub.publish(run.model, "model", "evaluate: results", files, gone, parent=head.revision)
     except PublishConflict:
         if attempts == 1:
             raise
-        _update_card(run, trained, written, told, attempts - 1)
+        _update_card(run, trained, written, told, extra, attempts - 1)

@@ -11,8 +11,8 @@ from contextlib import AsyncExitStack
 from itertools import chain
 from typing import Any
 
-from pipelines import calibration, engines, facts, judges, plots
-from pipelines.calibration import Finding
+from pipelines import calibration, engines, facts, judges, labelled, plots
+from pipelines.calibration import Finding, Trial
 from pipelines.checks import free_checks, verified
 from pipelines.flow import Item, Output, Placed, each
 from pipelines.judges import Case
@@ -25,7 +25,8 @@ from pipelines.run import Run
 def run(run: Run) -> None:
     source = run.hub.need(run.candidates, "dataset", "generate")
     names = [judge.name for judge in run.recipe.judge.judges]
-    with Output(run, "judge", run.judged, Judged, [source.input], lambda rows: funnel(rows, names)) as output:
+    inputs = [source.input, *labelled.inputs(run)]
+    with Output(run, "judge", run.judged, Judged, inputs, lambda rows: funnel(rows, names)) as output:
         if output.up_to_date():
             return
         rows = run.hub.rows(source, Candidate, languages=run.recipe.languages)
@@ -34,12 +35,13 @@ def run(run: Run) -> None:
             (Item(digest(row.id, told), row.prompt.language, row, row.prompt.id) for row in rows),
             facts.rows(source.facts.counts if source.facts else {}, run.recipe.languages),
         )
-        first, findings = next(pending, None), None
-        if first or run.recipe.calibration:
-            findings = asyncio.run(_fill(run, output, chain([first] if first else [], pending), told))
-        for warning in calibration.warnings(run.recipe, findings):
-            run.screen.say(f"warning: {warning}")
-        output.finish(lambda judged: found_out(run.recipe, findings, judged))
+        first, trial = next(pending, None), Trial(run)
+        if first or trial.left:
+            asyncio.run(_fill(run, output, trial, chain([first] if first else [], pending), told))
+        if run.shard.index == 1:
+            for warning in calibration.warnings(run.recipe, trial.findings()):
+                run.screen.say(f"warning: {warning}")
+        output.finish(lambda judged: found_out(run.recipe, trial.findings(), judged))
 
 
 def found_out(recipe: Recipe, findings: Sequence[Finding] | None, rows: Iterable[Judged]) -> Mapping[str, Any]:
@@ -63,20 +65,18 @@ def found_out(recipe: Recipe, findings: Sequence[Finding] | None, rows: Iterable
     }
 
 
-async def _fill(
-    run: Run, output: Output[Judged], pending: Iterable[Item[Candidate]], told: str
-) -> list[Finding] | None:
+async def _fill(run: Run, output: Output[Judged], trial: Trial, pending: Iterable[Item[Candidate]], told: str) -> None:
     """The judges are compared with people first: what they are worth should be known before they are paid."""
-    config, findings = run.recipe.judge, None
+    config = run.recipe.judge
     async with AsyncExitStack() as stack:
         doors: dict[str, Door] = {}
         for name in dict.fromkeys(judge.engine for judge in config.judges):
             engine = run.recipe.engines[name]
             doors[name] = await stack.enter_async_context(engines.serve(run, engine, judges.use(config.judges, name)))
             output.used(doors[name], engine)
-        if run.recipe.calibration:
-            findings = await calibration.calibrate(run, run.recipe.calibration, doors)
-            calibration.show(run, findings)
+        if trial.left:
+            trial.publish(await trial.ask(doors))
+            calibration.show(run, trial.findings() or [])
 
         async def step(candidate: Candidate) -> Placed[Judged]:
             row = await judged(candidate, config, doors, digest(candidate.id, told), output.instructions)
@@ -84,7 +84,6 @@ async def _fill(
 
         parallel = max((run.recipe.engines[judge.engine].parallel for judge in config.judges), default=1)
         await each(pending, step, parallel, output)
-    return findings
 
 
 async def judged(candidate: Candidate, config: Judge, doors: Mapping[str, Door], name: str, told: set[str]) -> Judged:
@@ -100,7 +99,7 @@ async def judged(candidate: Candidate, config: Judge, doors: Mapping[str, Door],
         told.update(filter(None, [score.instruction]))
         row = row.model_copy(update={"scores": (*row.scores, score)})
         if isinstance(judge, RubricJudge) and score.value < judge.least:
-            reason = f"{score.value:g} where {judge.least} is the least"
+            reason = f"{score.value:.4g} where {judge.least} is the least"
             row = row.model_copy(update={"stopped": judge.name, "reason": reason})
     return row
 

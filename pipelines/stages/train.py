@@ -183,6 +183,7 @@ def _facts(run: Run, inputs: tuple[Input, ...], report: Report, seconds: float) 
         updated=facts.now(),
         machine=facts.machine(),
         source=facts.source(),
+        image=facts.image(),
         licences={repo: said for read in inputs for repo, said in run.hub.licences(read).items()},
         details={
             "template": report.check.template,

@@ -96,5 +96,6 @@ def _facts(run: Run, inputs: tuple[Input, ...], tensors: int, seconds: float) ->
         updated=facts.now(),
         machine=facts.machine(),
         source=facts.source(),
+        image=facts.image(),
         details={"share": run.recipe.merge, "tensors": tensors},
     )

@@ -146,5 +146,6 @@ class Checkpoints:
             updated=facts.now(),
             machine=facts.machine(),
             source=facts.source(),
+            image=facts.image(),
             details={"step": saved.step},
         )

@@ -84,6 +84,7 @@ def test_a_whole_pipeline_runs_in_the_images(images: Images, connected: Hub, nam
     evaluation: Any = config("")["evaluate"]
     assert results.counts["ru"]["asked"] == (3 + OVERLAP) * len(evaluation["ways"])
     assert results.source == images.environment["THINKIN_REVISION"]
+    assert "sha256:" in results.image
     assert containers() == []
 
 
