@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from rows import prompt
 from tiny import make_student
 
 from pipelines import facts
-from pipelines.facts import Facts
+from pipelines.errors import BudgetSpent
+from pipelines.facts import Facts, Spent
 from pipelines.hub import connect
 from pipelines.hub import part as parquet_part
-from pipelines.recipe import Recipe
+from pipelines.recipe import Budget, Recipe
 from pipelines.records import Conversation, Message
 from pipelines.run import Run
 from pipelines.screen import Screen
+from pipelines.stages import train
 from pipelines.training import launch, sft
 from pipelines.training.job import Job, Report, Row
 from pipelines.training.resumption import BRANCH
@@ -119,6 +122,37 @@ def run(hub_server: str, name: str, student: Path) -> Run:
     path, content = parquet_part("data", Conversation, chosen, "ru")
     hub.publish(made.chosen, "dataset", "x", {path: content, "run/choose.json": told.model_dump_json().encode()})
     return made
+
+
+def test_a_training_stops_at_the_budget_and_goes_on_under_a_higher_one(
+    run: Run, tmp_path: Path, student: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = run.recipe.checkpoints.model_copy(update={"minutes": 60.0})  # so that the budget alone takes one
+    short = run.recipe.train.model_copy(update={"sft": LONG})
+    run = replace(run, recipe=run.recipe.model_copy(update={"checkpoints": checkpoints, "train": short}))
+    stopped = run.recipe.model_copy(update={"budget": Budget(hours=0.0005)})
+    with pytest.raises(BudgetSpent, match=r"of 0\.0005 hours; what was made is published. Raise budget\.hours"):
+        train.run(replace(run, recipe=stopped))
+    head = run.hub.snapshot(run.model, "model", "train")
+    assert head
+    assert head.facts is None
+    checkpoint = run.hub.snapshot(run.model, "model", "train", BRANCH)
+    assert checkpoint
+    assert checkpoint.facts
+    assert checkpoint.facts.seconds > 1.8
+    assert checkpoint.facts.spent == (Spent(model=run.recipe.train.student, gpu_hours=0.0),)
+    with pytest.raises(BudgetSpent):
+        train.run(replace(run, recipe=stopped))  # and begins nothing
+
+    train.run(run)
+    assert f"goes on from step {checkpoint.facts.details['step']}" in capsys.readouterr().out
+    made = run.hub.need(run.model, "model", "train").facts
+    assert made
+    assert made.seconds > checkpoint.facts.seconds
+    expected = curve(write_job(student, tmp_path / "unbroken", rows(), lora=LORA, sft=LONG))
+    assert [tuple(point) for point in made.details["loss"]] == list(expected)
+    assert made.details["resumed"] == checkpoint.facts.details["step"] < len(expected)
+    assert branches(run) == ["main"]
 
 
 def branches(run: Run) -> list[str]:

@@ -181,7 +181,9 @@ def test_the_stage_trains_in_another_process(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # no network but this test's own
     given = {name: value for name, value in TINY.items() if name != "report_to"}
     made = job(sft=given, lora=LORA)
-    report = train.train_apart(made, Train(student="someone/student"), Screen(), Place(), lambda _: None)
+    report = train.train_apart(
+        made, Train(student="someone/student"), Screen(), Place(), lambda _: None, lambda _: None
+    )
     assert report
     assert report.steps == 2
     with sqlite3.connect(tmp_path / "trackio" / "lessons.db") as database:

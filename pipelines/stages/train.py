@@ -8,7 +8,6 @@ them. Where the recipe says `merge`, the trained weights averaged with the stude
 `merged`. With several machines the same command runs on each of them, and the first one publishes.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,9 +15,8 @@ from typing import Any
 
 from pipelines import cards, facts
 from pipelines.errors import StageError
-from pipelines.facts import Facts, Input, Spent, Usage
+from pipelines.facts import Facts, Input
 from pipelines.flow.budget import Cap
-from pipelines.flow.spending import cost
 from pipelines.hub import Snapshot
 from pipelines.recipe import Train, dump
 from pipelines.records import Conversation
@@ -29,6 +27,7 @@ from pipelines.training.description import describe
 from pipelines.training.job import Check, Job, Progress, Report, Row, Saved
 from pipelines.training.launch import Place
 from pipelines.training.resumption import Checkpoints
+from pipelines.training.spending import Spending
 
 KEPT = (".gitattributes",)
 """Files that this stage neither writes nor deletes. An evaluation of other weights is deleted with them."""
@@ -53,31 +52,34 @@ def run(run: Run) -> None:
 def _train(run: Run, here: Place, data: Snapshot, student: Input, before: Snapshot | None) -> None:
     recipe, inputs = run.recipe.train, (data.input, student)
     checkpoint = resumption.find(run, inputs)
-    _heed_budget(run, checkpoint)
-    started = time.monotonic() - (checkpoint.facts.seconds if checkpoint and checkpoint.facts else 0.0)
+    spending = Spending(student.repo, run.recipe.prices, checkpoint.facts if checkpoint else None)
+    cap = Cap(run, "train", lambda: ([], [spending.read()], spending.seconds))
+    cap.open()
+    if over := cap.over():
+        raise cap.spent(over)
     weights = run.hub.folder(student.repo, "model", student.revision, ignore=("*.gguf",))
     with TemporaryDirectory(prefix="thinkin-train-") as folder:
         resume = resumption.fetch(run, checkpoint) if checkpoint else None
         job = write_job(Path(folder), run, student, weights, resume)
         write_rows(Path(job.rows), run, data)
-        with Checkpoints(run, inputs, student, started) as checkpoints:
-            report = train_apart(job, recipe, run.screen, here, checkpoints.offer)
+
+        def heed(progress: Progress) -> None:
+            spending.gpus = progress.gpus
+            if job.save_every is not None and cap.over():
+                job.stop.touch()
+
+        with Checkpoints(run, inputs, student, spending) as checkpoints:
+            report = train_apart(job, recipe, run.screen, here, checkpoints.offer, heed)
+            if report is None and job.stop.exists():
+                checkpoints.settle()
+                raise cap.spent(cap.over())
         if report is None:
             run.screen.say("train: this machine has done its part; the first one publishes")
         else:
-            made = _facts(run, inputs, report, time.monotonic() - started)
+            made = _facts(run, inputs, report, spending)
             _publish(run, made, Path(job.output), before)
             checkpoints.drop()
             run.screen.say(f"train: {run.model} is published, {run.hub.address(run.model, 'model')}")
-
-
-def _heed_budget(run: Run, checkpoint: Snapshot | None) -> None:
-    """Nothing is begun where nothing is left of the recipe's budget."""
-    before = checkpoint.facts.seconds if checkpoint and checkpoint.facts else 0.0
-    cap = Cap(run, "train", lambda: ([], [], before))
-    cap.open()
-    if over := cap.over():
-        raise cap.spent(over)
 
 
 def _up_to_date(made: Facts | None, digest: str, inputs: tuple[Input, ...]) -> bool:
@@ -127,8 +129,16 @@ def write_job(folder: Path, run: Run, student: Input, weights: Path, resume: Pat
     return job
 
 
-def train_apart(job: Job, recipe: Train, screen: Screen, here: Place, offer: Callable[[Saved], None]) -> Report | None:
-    """Run the training process to its end, show its progress and offer its checkpoints. The first machine reports."""
+def train_apart(
+    job: Job,
+    recipe: Train,
+    screen: Screen,
+    here: Place,
+    offer: Callable[[Saved], None],
+    heed: Callable[[Progress], None],
+) -> Report | None:
+    """Run the training process to its end, show its progress and offer its checkpoints. The first machine reports,
+    unless `heed` had the training stopped."""
     folder = Path(job.output).parent
     command = launch.command(recipe, folder / "job.json", here)
     with launch.started(command, folder / "training.log") as process:
@@ -140,16 +150,20 @@ def train_apart(job: Job, recipe: Train, screen: Screen, here: Place, offer: Cal
                 for line in describe(Check.model_validate(event["check"], strict=False)):
                     screen.say(f"train: {line}")
             if event["event"] == "progress":
-                steps = Progress.model_validate(event["progress"], strict=False).steps
-                with screen.bar("train", steps) as bar:
-                    _follow(events, bar, offer)
-    if process.returncode or here.first != job.report.exists():
+                begun = Progress.model_validate(event["progress"], strict=False)
+                heed(begun)
+                with screen.bar("train", begun.steps) as bar:
+                    _follow(events, bar, offer, heed)
+    reports = job.report.exists()
+    if process.returncode or here.first != (reports or job.stop.exists()):
         log = (folder / "training.log").read_text("utf-8", "replace")
         raise StageError(f"training failed: {launch.reason(process.returncode, log)}")
-    return Report.model_validate_json(job.report.read_text("utf-8"), strict=False) if here.first else None
+    return Report.model_validate_json(job.report.read_text("utf-8"), strict=False) if reports else None
 
 
-def _follow(events: Iterable[Mapping[str, Any]], bar: Bar, offer: Callable[[Saved], None]) -> None:
+def _follow(
+    events: Iterable[Mapping[str, Any]], bar: Bar, offer: Callable[[Saved], None], heed: Callable[[Progress], None]
+) -> None:
     done = 0
     for event in events:
         if event["event"] == "refused":
@@ -158,6 +172,7 @@ def _follow(events: Iterable[Mapping[str, Any]], bar: Bar, offer: Callable[[Save
             offer(Saved.model_validate(event["saved"], strict=False))
             continue
         progress = Progress.model_validate(event["progress"], strict=False)
+        heed(progress)
         notes = [
             f"loss {progress.loss:.3f}" if progress.loss is not None else "",
             f"{progress.tokens_per_second:.0f} tokens/s" if progress.tokens_per_second else "",
@@ -167,10 +182,8 @@ def _follow(events: Iterable[Mapping[str, Any]], bar: Bar, offer: Callable[[Save
         done = progress.step
 
 
-def _facts(run: Run, inputs: tuple[Input, ...], report: Report, seconds: float) -> Facts:
+def _facts(run: Run, inputs: tuple[Input, ...], report: Report, spending: Spending) -> Facts:
     languages = report.check.measure.languages
-    hours = seconds / 3600 * report.gpus
-    price = cost(run.recipe.prices.complete(), None, Usage(), hours)
     return Facts(
         stage="train",
         recipe=run.recipe.name,
@@ -178,8 +191,8 @@ def _facts(run: Run, inputs: tuple[Input, ...], report: Report, seconds: float) 
         complete=True,
         inputs=inputs,
         counts={language: {"rows": count.rows, "cut": count.cut} for language, count in languages.items()},
-        spent=(Spent(model=inputs[1].repo, dollars=price, gpu_hours=hours),),
-        seconds=seconds,
+        spent=(spending.read(),),
+        seconds=spending.seconds,
         updated=facts.now(),
         machine=facts.machine(),
         source=facts.source(),

@@ -16,7 +16,9 @@
     job              what the stage and these processes say to each other
     launch           how the stage starts them and hears from them
     mixture          which rows, and how often
+    resumption       checkpoints on the Hub
+    spending         the time that it took, over all its sessions
     merged           the trained weights averaged with the student's own, on the Hub; averaging: the average itself
 
-The last four import nothing heavy: the stage uses them in its own process. Only averaging needs torch.
+The last six import nothing heavy: the stage uses them in its own process. Only averaging needs torch.
 """

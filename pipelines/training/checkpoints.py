@@ -11,25 +11,28 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from pipelines.training.job import Saved
+from pipelines.training.job import Job, Saved
 from pipelines.training.progress import tell
 
 
 class Saving(TrainerCallback):
-    """Saves every so many seconds, and tells the stage of every checkpoint, those that TRL takes by itself included."""
+    """Saves every so many seconds, and before it stops where the stage wants that; tells the stage of every checkpoint,
+    those that TRL takes by itself included."""
 
-    def __init__(self, every: float | None) -> None:
-        self.every = every
-        self.saved = time.monotonic()
+    def __init__(self, job: Job) -> None:
+        self.every, self.stop = job.save_every, job.stop
+        self.saved, self.stopped = time.monotonic(), False
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         # a loss is the mean since the last log: a checkpoint between two logs would lose a part of it
         if self.every is None or state.global_step % int(args.logging_steps) or state.global_step >= state.max_steps:
             return
-        due = [time.monotonic() - self.saved >= self.every]
+        told = [self.stop.exists(), time.monotonic() - self.saved >= self.every]
         if PartialState().num_processes > 1:
-            broadcast_object_list(due)  # all of them save together, or none
-        control.should_save |= due[0]
+            broadcast_object_list(told)  # all of them save together, or none
+        self.stopped, due = told
+        control.should_save |= self.stopped or due
+        control.should_training_stop |= self.stopped
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         PartialState().wait_for_everyone()  # each process has written its part

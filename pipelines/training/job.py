@@ -7,7 +7,8 @@ A process gets the path of a `Job`. The first of them writes one JSON object a l
     {"event": "saved", "saved": Saved}              a checkpoint, for the stage to publish and to remove
     {"event": "refused", "why": "..."}              a line for a person; nothing was trained
 
-When it ends well it leaves a `Report` beside its output.
+When it ends well it leaves a `Report` beside its output. Where the stage has made the file `stop`, it saves a
+checkpoint after the next logged step instead, and ends.
 """
 
 from collections.abc import Mapping
@@ -41,6 +42,10 @@ class Job(Record):
     @property
     def report(self) -> Path:
         return Path(self.output).with_name("report.json")
+
+    @property
+    def stop(self) -> Path:
+        return Path(self.output).with_name("stop")
 
     @property
     def prepared(self) -> Path:
@@ -112,6 +117,8 @@ class Progress(Record):
     tokens_per_second: float | None
     memory: float | None
     """GB at the most, of the accelerator where there is one."""
+    gpus: int = 0
+    """On which it runs, over all machines."""
 
 
 class Saved(Record):
@@ -128,8 +135,6 @@ class Report(Record):
     """Seen in training, over all epochs, without padding."""
     seconds: float
     """In this process; what came before the checkpoint it went on from is not in it."""
-    gpus: int = 0
-    """On which it ran, over all machines."""
     resumed: int
     """The step of that checkpoint; 0 where there was none."""
     loss: tuple[tuple[int, float], ...]

@@ -64,6 +64,7 @@ class Telling(TrainerCallback):
             loss=logs.get("loss"),
             tokens_per_second=logs.get("tokens_per_second"),
             memory=logs.get("memory_gb"),
+            gpus=PartialState().num_processes if torch.cuda.is_available() else 0,
         )
         tell("progress", progress=progress.model_dump())
 

@@ -20,6 +20,7 @@ from pipelines.hub import Snapshot
 from pipelines.recipe import dump
 from pipelines.run import Run
 from pipelines.training.job import Saved
+from pipelines.training.spending import Spending
 
 BRANCH = "checkpoint"
 FOLDER = "checkpoint"
@@ -49,12 +50,14 @@ def fetch(run: Run, found: Snapshot) -> Path:
 
 
 class Checkpoints:
-    """Publishes checkpoints while the training goes on, the newest first; one that is overtaken is dropped."""
+    """Publishes checkpoints while the training goes on, the newest first; one that is overtaken is dropped, and so is
+    one that still waits at the end, unless it is settled."""
 
-    def __init__(self, run: Run, inputs: tuple[Input, ...], student: Input, started: float) -> None:
-        self.run, self.inputs, self.student, self.started = run, inputs, student, started
+    def __init__(self, run: Run, inputs: tuple[Input, ...], student: Input, spending: Spending) -> None:
+        self.run, self.inputs, self.student, self.spending = run, inputs, student, spending
         self._offered = SimpleQueue[Saved | None]()
-        self._closing = threading.Event()
+        self._closing, self._settling = threading.Event(), False
+        self._failed: StageError | None = None
         self._worker = threading.Thread(target=self._work, daemon=True)
         self._parent: str | None = None
         self._last = -PAUSE
@@ -74,6 +77,15 @@ class Checkpoints:
             raise self.conflict
         self._offered.put(saved)
 
+    def settle(self) -> None:
+        """Publish the newest, too, and wait for it; StageError where that fails."""
+        self._settling = True
+        self._closing.set()
+        self._offered.put(None)
+        self._worker.join()
+        if error := self.conflict or self._failed:
+            raise error
+
     def drop(self) -> None:
         if self.run.hub.snapshot(self.run.model, "model", revision=BRANCH):
             self.run.hub.drop_branch(self.run.model, "model", BRANCH)
@@ -82,10 +94,12 @@ class Checkpoints:
         while saved := self._newest():
             try:
                 self._publish(saved)
+                self._failed = None
             except PublishConflict as conflict:
                 self.conflict = conflict
                 return
             except StageError as error:  # hours of training are worth more than one checkpoint
+                self._failed = error
                 self.run.screen.say(f"train: no checkpoint at step {saved.step}, the next one will be tried: {error}")
             shutil.rmtree(saved.folder)
 
@@ -97,6 +111,9 @@ class Checkpoints:
             try:
                 later = self._offered.get_nowait()
             except Empty:
+                return saved
+            if later is None and self._settling:
+                self._offered.put(None)
                 return saved
             shutil.rmtree(saved.folder)
             saved = later
@@ -142,7 +159,8 @@ class Checkpoints:
             digest=self.run.recipe.digest("train"),
             complete=False,
             inputs=self.inputs,
-            seconds=time.monotonic() - self.started,
+            spent=(self.spending.read(),),
+            seconds=self.spending.seconds,
             updated=facts.now(),
             machine=facts.machine(),
             source=facts.source(),

@@ -58,12 +58,15 @@ def train(job: Job) -> None:
     telling = Telling()
     trainer.callback_handler.callbacks.insert(0, telling)
     trainer.add_callback(Apart(trainer))
-    trainer.add_callback(Saving(job.save_every))
+    saving = Saving(job)
+    trainer.add_callback(saving)
     started = time.monotonic()
     # PEFT casts what goes into an adapter to float32, for autocast to cast it back: a quarter of the time on a CPU.
     with disable_input_dtype_casting(adapted) if adapted and arguments.bf16 else nullcontext():
         trainer.train(resume_from_checkpoint=job.resume)
     seconds = time.monotonic() - started
+    if saving.stopped:
+        return
     trainer.save_model(str(job.trained))
     if trainer.accelerator.is_main_process:
         assemble(job, tokenizer)
@@ -73,7 +76,6 @@ def train(job: Job) -> None:
             steps=trainer.state.global_step,
             tokens=telling.tokens,
             seconds=seconds,
-            gpus=trainer.accelerator.num_processes if cuda else 0,
             resumed=telling.resumed,
             loss=curve(trainer.state),
         )
