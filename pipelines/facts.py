@@ -5,7 +5,7 @@ import platform
 import subprocess
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,10 @@ def added(counts: Counts, more: Counts, sign: int = 1) -> dict[str, dict[str, in
     return total
 
 
+def sum_of(several: Iterable[Counts]) -> Counts:
+    return reduce(added, several, dict[str, dict[str, int]]())
+
+
 def rows(counts: Counts, languages: Iterable[str]) -> int:
     """How many rows there are in these languages."""
     return sum(next(iter(counts[language].values()), 0) for language in languages if language in counts)
@@ -176,6 +180,8 @@ class Facts(Record):
     """By model; their usage makes `usage`."""
     seconds: float = 0.0
     """Wall-clock time at work, over all sessions and shards."""
+    ledgers: Mapping[str, int] = {}
+    """How far `spent` and `seconds` count each ledger (`flow.ledger`) of a machine, so that none is counted twice."""
     updated: str = ""
     machine: str = ""
     source: str = ""

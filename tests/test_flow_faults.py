@@ -206,6 +206,7 @@ def test_no_kill_loses_or_repeats_a_sample_that_was_made(hub_server: str, name: 
     assert Counter((row.prompt.id, row.sample) for row in rows) == dict.fromkeys(wanted, 1)
     assert snapshot.facts
     assert snapshot.facts.counts == {"ru": {"generated": 800, "finished": 800}}
+    assert len(rows) <= snapshot.facts.usage.requests <= len(script.requests) + len(script.probes)
     asked = Counter(request["seed"] for request in script.requests if request["seed"] in {row.seed for row in rows})
     assert asked.total() - len(rows) <= KILLS * PARALLEL  # what was under way when its process died, and no more
     assert journals(run) == []

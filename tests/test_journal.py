@@ -2,8 +2,10 @@
 
 import math
 import resource
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -43,16 +45,28 @@ def written(folder: Path, numbers: range) -> None:
     journal.close()
 
 
-def replayed(folder: Path) -> tuple[list[int], int]:
-    journal = Journal(folder, Prompt)
+def replayed(folder: Path, done: Sequence[int] = ()) -> tuple[list[int], int]:
+    """What the next process would publish, where some rows are on the Hub; and how many lines it could not read."""
+    known, journal = IdSet(), Journal(folder, Prompt)
+    known.update(keys([prompt(number).id for number in done]))
     try:
-        return [int(placed.row.source_row) for placed in journal.replay()], journal.damaged
+        journal.take_up(known, IdSet(), lambda placed: journal.write(placed, COUNTS))
+        made = parts.write(journal.cut(), Prompt, journal.longest, journal.scratch)
+        rows = [int(row.source_row) for row in parts.rows(made, Prompt)]
+        assert len(rows) == journal.waiting
+        assert all(key(prompt(number).id) in known for number in rows)
+        return rows, journal.damaged
     finally:
         journal.close()
 
 
 def segments(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.jsonl"))
+
+
+def index(folder: Path) -> Path:
+    (found,) = folder.glob("*.index")
+    return found
 
 
 def test_what_was_written_comes_back_in_order(folder: Path) -> None:
@@ -84,6 +98,51 @@ def test_damage_in_the_middle_costs_one_row_at_most(damage: bytes, folder: Path)
     there, damaged = replayed(folder)
     assert damaged == 1
     assert set(there) >= {0, 2}
+
+
+def test_an_index_that_was_broken_anywhere_costs_no_row(folder: Path, tmp_path: Path) -> None:
+    written(folder, range(4))
+    content = index(folder).read_bytes()
+    for cut in range(len(content)):
+        for rest in (b"", b"\0" * (len(content) - cut)):
+            copied = shutil.copytree(folder, tmp_path / f"{cut}-{len(rest)}")
+            index(copied).write_bytes(content[:cut] + rest)
+            there, damaged = replayed(copied)
+            assert (sorted(there), damaged) == ([0, 1, 2, 3], 0)
+            assert sorted(replayed(copied)[0]) == [0, 1, 2, 3]
+
+
+def test_rows_that_are_known_by_their_index_stay_where_they_are(folder: Path) -> None:
+    written(folder, range(3))
+    before = [(path.name, path.stat().st_ino) for path in segments(folder)]
+    replayed(folder)
+    assert [(path.name, path.stat().st_ino) for path in segments(folder)] == before
+
+
+@pytest.mark.parametrize("done", [(), (1,), (0, 2), (0, 1, 2)])
+def test_rows_that_are_on_the_hub_are_not_taken_up_again(done: Sequence[int], folder: Path) -> None:
+    written(folder, range(3))
+    assert replayed(folder, done) == ([number for number in range(3) if number not in done], 0)
+    assert replayed(folder) == ([number for number in range(3) if number not in done], 0)
+
+
+def test_an_index_of_rows_in_another_form_is_not_believed(folder: Path) -> None:
+    written(folder, range(3))
+    journal = Journal(folder, Opinion)
+    journal.take_up(IdSet(), IdSet(), lambda _: None)
+    assert (journal.waiting, journal.damaged) == (0, 3)
+    journal.close()
+
+
+def test_lines_that_were_damaged_where_they_lie_are_found_and_the_others_are_kept(folder: Path) -> None:
+    written(folder, range(3))
+    (segment,) = segments(folder)
+    content = segment.read_bytes()
+    segment.write_bytes(content.replace(b'{"folder"', b'\0"folder"', 2))
+    with pytest.raises(StageError, match=r"is damaged .*run it again") as caught:
+        replayed(folder)
+    assert "\n" not in str(caught.value)
+    assert replayed(folder) == ([2], 2)
 
 
 def test_rows_are_in_the_journal_until_they_are_forgotten(folder: Path) -> None:

@@ -11,10 +11,13 @@ rows stream through: in memory are those being worked on, and of all others eigh
     items     what is to be done, and what comes of it
     work      so many items at a time
     output    a repo while one stage writes it: what is there, what is due, when it is complete
-    change    what a commit changes, and how it is put on top of what others have committed meanwhile
-    journal   the rows that no commit holds yet, on this machine's disk
+    wanted    which items were asked for, and which are there
+    branch    the repo's newest commit, and the ids of its rows
+    publisher what a commit changes, and how it is put on top of what others have committed meanwhile
+    journal   the rows that no commit holds yet, on this machine's disk; segments: their files
     parts     from the journal to parquet files
     spending  what it costs
+    ledger    what of that no commit tells of yet, on this machine's disk
     budget    where the recipe says that it has cost enough
     pace      the Hub's limit on commits
 """

@@ -1,10 +1,10 @@
 """A repo's newest commit, as far as it is known here, and the ids of the rows in it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from pipelines import ids
+from pipelines import facts, ids
 from pipelines.errors import PublishConflict
 from pipelines.facts import Counts, Facts
 from pipelines.flow.items import FOLDERS, R
@@ -44,6 +44,14 @@ class Branch:
         self.keys = {path: keys for path, keys, _ in read}
         self.passed.update(np.concatenate([np.empty(0, np.uint64), *(passed for *_, passed in read)]))
         return np.concatenate([np.empty(0, np.uint64), *self.keys.values()])
+
+    def count(self, rows: int, digest: str, counted: Callable[[Iterable[R]], Counts], record: type[R]) -> None:
+        """What its rows count as: as the facts say, unless those are of another recipe or of other rows."""
+        told = self.facts
+        if told and told.digest == digest and facts.rows(told.counts, told.counts) == rows:
+            self.counts = told.counts
+        elif rows:
+            self.counts = counted(self.rows(record))
 
     def parts(self) -> list[str]:
         return [path for folder in FOLDERS for path in self.head.parts(folder)]

@@ -1,7 +1,7 @@
 """The rows that no commit holds yet, on this machine's disk, so that a process that dies loses none of them.
 
-    FOLDER/lock              held by the process at work
-    FOLDER/00000001.jsonl    a segment: a row a line, with the folder and the language it belongs to
+    FOLDER/lock       held by the process at work
+    FOLDER/00000001   a segment (`segments`): rows as lines, and their index
 
 A line is handed to the operating system before its row counts as made, and is on the disk within SYNC seconds: `kill
 -9` loses nothing, a power cut no more than that. A checkpoint takes whole segments, and they are deleted once the
@@ -13,10 +13,8 @@ import json
 import os
 import shutil
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal
 
@@ -24,34 +22,38 @@ from pydantic import ValidationError, create_model
 
 from pipelines.errors import StageError
 from pipelines.facts import Counts
+from pipelines.flow import segments
 from pipelines.flow.items import Placed, R
+from pipelines.flow.segments import LINES, Segment
+from pipelines.ids import IdSet, key
+from pipelines.parquet import arrow_schema
 from pipelines.records import digest
 from pipelines.run import cache
 
 SYNC = 0.25
-SEGMENT = "*.jsonl"
 
 
 class Journal(Generic[R]):
-    """`left` are the segments of earlier processes; `longest` is the longest line so far, in bytes."""
+    """`longest` is the longest line so far, in bytes; `damaged` counts the lines that could not be read."""
 
     def __init__(self, folder: Path, record: type[R], lasting: bool = True) -> None:
         """`lasting`: whether lines have to survive a power cut. A StageError says where nothing can be written, and
         where another process is at work."""
-        self.folder, self.longest, self.damaged = folder, 0, 0
+        self.folder, self.damaged, self._longest = folder, 0, 0
         self.scratch = folder / "parts"
         self._entry: Any = create_model("Entry", folder=Literal["data", "rejected"], language=str, row=record)
+        self._form = digest(str(arrow_schema(record)))
         self._heads = dict[tuple[str, str], bytes]()
         with told(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(folder / "lock")
-            self.left = sorted(folder.glob(SEGMENT))
+            self._left = sorted(folder.glob(f"*{LINES}"))
             shutil.rmtree(self.scratch, ignore_errors=True)
-            self._closed = dict[Path, _Tally]()
-            self._number = max((int(path.stem) for path in self.left), default=0)
+            self._closed = dict[Path, tuple[int, Counts | None]]()
+            self._number = max((int(path.stem) for path in self._left), default=0)
             self._guard, self._ended = threading.Lock(), threading.Event()
             self._error: OSError | None = None
-            self._begin()
+            self._segment = self._next()
         self._syncing = threading.Thread(target=self._sync_often, daemon=True) if lasting else None
         if self._syncing:
             self._syncing.start()
@@ -59,109 +61,114 @@ class Journal(Generic[R]):
     @property
     def waiting(self) -> int:
         """How many rows wait for a commit."""
-        return self._tally.rows + sum(tally.rows for tally in self._closed.values())
+        return self._segment.rows + sum(rows for rows, _ in self._closed.values())
+
+    @property
+    def longest(self) -> int:
+        return max(self._longest, self._segment.longest)
 
     def write(self, placed: Placed[R], counts: Counts) -> None:
         """Keep a row, and what it counts as; pydantic's ValueError where it cannot be written as JSON."""
-        place = placed.folder, placed.language
+        place, row = (placed.folder, placed.language), placed.row
         if place not in self._heads:
             self._heads[place] = f'{{"folder":{json.dumps(place[0])},"language":{json.dumps(place[1])},"row":'.encode()
-        line = self._heads[place] + placed.row.model_dump_json().encode() + b"}\n"
+        line = self._heads[place] + row.model_dump_json().encode() + b"}\n"
         with told(self.folder), self._guard:
             if self._error:
                 raise self._error
-            self._append(line)
-            self._tally.add(counts)
-            self.longest = max(self.longest, len(line))
+            self._segment.append(line, key(row.id), getattr(row, "passed", None) is True, counts)
 
-    def replay(self) -> Iterator[Placed[R]]:
-        """What earlier processes left here. A line that was being written when its process died is left out, and its
-        row will be made again; `damaged` counts them."""
-        for segment in self.left:
-            with segment.open("rb") as lines:
-                for line in lines:
-                    try:
-                        entry = self._entry.model_validate_json(line)
-                    except ValidationError:
-                        self.damaged += 1
-                        continue
-                    yield Placed(entry.row, entry.language, entry.folder)
+    def take_up(self, done: IdSet, passed: IdSet, add: Callable[[Placed[R]], None]) -> None:
+        """What earlier processes left here and is not `done` yet, which then holds it, and `passed` what passed.
 
-    def cut(self) -> dict[Path, Counts]:
-        """Begin a new segment; all those before it, which wait for a commit, with what their rows count as."""
+        Segments stay as they are, where all that their index names is missing; other lines are read, and added anew
+        where their rows are missing. What a process did not write to its end is left out and will be made again.
+        """
+        for path in self._left:
+            with told(self.folder):
+                found = segments.indexed(path, self._form)
+                missing = ~done.holds(found.keys)
+                whole = bool(missing.size and missing.all())
+                if whole:
+                    self._closed[path] = len(found.keys), None
+                    self._longest = max(self._longest, found.longest)
+                    done.update(found.keys)
+                    passed.update(found.keys[found.passed])
+                for placed in self._lines(path, 0 if missing.any() and not whole else found.end):
+                    one = key(placed.row.id)
+                    if done.add(one):
+                        add(placed)
+                        if getattr(placed.row, "passed", None):
+                            passed.add(one)
+                self._segment.sync()
+                if whole:
+                    os.truncate(path, found.end)
+                else:
+                    segments.remove(path)
+        self._left = []
+
+    def clear(self) -> None:
+        """What earlier processes left here is not wanted."""
+        for path in self._left:
+            segments.remove(path)
+        self._left = []
+
+    def cut(self) -> dict[Path, Counts | None]:
+        """Begin a new segment; all those before it, which wait for a commit, with what their rows count as: None where
+        that was not counted here."""
         with told(self.folder):
             full = None
             with self._guard:
-                if self._tally.rows:
-                    full = self._file
-                    self._closed[self._path] = self._tally
-                    self._begin()
-            if full is not None:
-                os.fdatasync(full)
-                os.close(full)
-        return {path: tally.counts for path, tally in self._closed.items()}
+                if self._segment.rows:
+                    full, self._segment = self._segment, self._next()
+                    self._closed[full.path] = full.rows, full.counts
+                    self._longest = max(self._longest, full.longest)
+            if full:
+                full.sync()
+                full.close()
+        return {path: counts for path, (_, counts) in self._closed.items()}
 
-    def forget(self, segments: Iterable[Path]) -> None:
+    def forget(self, paths: Iterable[Path]) -> None:
         """The Hub has these rows."""
-        for segment in segments:
-            segment.unlink(missing_ok=True)
-            self._closed.pop(segment, None)
+        for path in paths:
+            segments.remove(path)
+            self._closed.pop(path, None)
 
     def close(self) -> None:
         self._ended.set()
         if self._syncing:
             self._syncing.join()
-        os.close(self._file)
+        with suppress(OSError):  # a disk that is full: the lines are read one by one next time
+            self._segment.sync()
+        self._segment.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
-        if not self._size:
-            self._path.unlink(missing_ok=True)
-        if not any(self.folder.glob(SEGMENT)):
+        if not self._segment.rows:
+            segments.remove(self._segment.path)
+        if {path.name for path in self.folder.iterdir()} <= {"lock"}:
             discard(self.folder)
         os.close(self._lock)
 
-    def _begin(self) -> None:
-        self._number += 1
-        self._path, self._tally = self.folder / f"{self._number:08}.jsonl", _Tally()
-        self._size = self._synced = 0
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
-        names = os.open(self.folder, os.O_RDONLY)
-        os.fsync(names)
-        os.close(names)
+    def _lines(self, path: Path, start: int) -> Iterator[Placed[R]]:
+        with path.open("rb") as lines:
+            lines.seek(start)
+            for line in lines:
+                try:
+                    entry = self._entry.model_validate_json(line)
+                except ValidationError:
+                    self.damaged += 1
+                    continue
+                yield Placed(entry.row, entry.language, entry.folder)
 
-    def _append(self, line: bytes) -> None:
-        rest = memoryview(line)
-        try:
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
-        except OSError:
-            with suppress(OSError):
-                os.ftruncate(self._file, self._size)
-            raise
-        self._size += len(line)
+    def _next(self) -> Segment:
+        self._number += 1
+        return Segment(self.folder / f"{self._number:08}{LINES}", self._form)
 
     def _sync_often(self) -> None:
         while not self._ended.wait(SYNC):
-            with self._guard:
-                if self._synced == self._size:
-                    continue
-                file, self._synced = os.dup(self._file), self._size
             try:
-                os.fdatasync(file)
+                self._segment.sync()
             except OSError as error:
                 self._error = error  # whoever writes next has to tell
-            finally:
-                os.close(file)
-
-
-@dataclass
-class _Tally:
-    rows: int = 0
-    counts: dict[str, Counter[str]] = field(default_factory=dict)
-
-    def add(self, counts: Counts) -> None:
-        self.rows += 1
-        for language, steps in counts.items():
-            self.counts.setdefault(language, Counter()).update(steps)
 
 
 def folder(endpoint: str, repo: str) -> Path:
@@ -172,7 +179,7 @@ def folder(endpoint: str, repo: str) -> Path:
 def others(own: Path) -> list[Path]:
     """Journals of the same repo and stage that hold rows."""
     stage = own.name.split("-")[0]
-    return sorted({path.parent for path in own.parent.glob(f"{stage}-*/{SEGMENT}") if path.stat().st_size} - {own})
+    return sorted({path.parent for path in own.parent.glob(f"{stage}-*/*{LINES}") if path.stat().st_size} - {own})
 
 
 def discard(folder: Path) -> None:

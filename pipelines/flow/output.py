@@ -1,31 +1,29 @@
 """A repo while one stage writes it."""
 
 import asyncio
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import reduce
 from itertools import compress, islice
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
-import numpy as np
-
 from pipelines import facts
 from pipelines.errors import HubAway, StageError
-from pipelines.facts import Counts, Facts, Input, added
+from pipelines.facts import Counts, Facts, Input
 from pipelines.flow import journal as journals
 from pipelines.flow import parts
 from pipelines.flow.budget import Cap
 from pipelines.flow.items import Item, Placed, R, T
 from pipelines.flow.journal import Journal
+from pipelines.flow.ledger import Ledger
 from pipelines.flow.pace import Pace
 from pipelines.flow.parts import Part
 from pipelines.flow.publisher import End, Publisher
 from pipelines.flow.spending import Meter
-from pipelines.ids import IdSet, key, keys
+from pipelines.flow.wanted import Wanted
+from pipelines.ids import key
 from pipelines.recipe import Engine, Stage
 from pipelines.records import Failure
 from pipelines.run import Run
@@ -55,27 +53,27 @@ class Output(Generic[R]):
         counts: Callable[[Iterable[R]], Counts],
     ) -> None:
         self.run, self.stage, self.repo, self.record, self.counts = run, stage, repo, record, counts
-        self.publisher = Publisher(run, stage, repo, record, inputs, counts)
+        self.ledger = Ledger()
+        self.publisher = Publisher(run, stage, repo, record, inputs, counts, self.ledger)
         self.branch, self.name = self.publisher.branch, self.publisher.name
         self.instructions = self.publisher.instructions
         self.expected = 0
         """How many rows are left to make, about."""
         self.failures: list[Failure] = []
         self.cap, self._heeded = Cap(run, stage, self.publisher.taken), False
-        self._done, self._asked = IdSet(), IdSet()
-        self._mine = self._asked if run.shard.of == 1 else IdSet()
+        self._wanted = Wanted(run.shard)
         self._journal: Journal[R] | None = None
         self._whole = False
         self._staged = list[Part]()
         self._checkpointed = time.monotonic()
         self._pace = Pace(run.shard.of, time.monotonic())
         self._committing = asyncio.Lock()
-        self._asking = threading.Lock()  # items are read in a thread, and thought of in another
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.ledger.close()
         if self._journal:
             self._journal.close()
 
@@ -103,14 +101,14 @@ class Output(Generic[R]):
         """
         self._begin(lasting=True)
         published = self.branch.load()
-        self._done.update(published)
-        self._count(len(published))
+        self._wanted.done.update(published)
+        self.branch.count(len(published), self.publisher.digest, self.counts, self.record)
         self._take_up()
         languages = self.run.recipe.languages
         there = sum(len(keys) for path, keys in self.branch.keys.items() if path.split("/")[1] in languages)
         there += self.journal.waiting
         if isinstance(items, Sequence):
-            expected, there = len(items), sum(key(item.id) in self._done for item in items)
+            expected, there = len(items), sum(key(item.id) in self._wanted.done for item in items)
         self.expected = max(0, expected - there) // self.run.shard.of
         self._say(expected, min(there, expected))
         return self.pending(items)
@@ -119,11 +117,11 @@ class Output(Generic[R]):
         """Replace all that is published, in one commit: for a stage whose every row depends on all the others."""
         self._begin(lasting=False)
         self._whole = True
-        self.journal.forget(self.journal.left)
+        self.journal.clear()
 
     def used(self, door: "Door", engine: Engine) -> None:
         """Count what goes through this door, and name its model and what its server does in the facts."""
-        self.publisher.meters.append(Meter(door, engine, self.run.recipe.prices))
+        self.ledger.meters.append(Meter(door, engine, self.run.recipe.prices))
         if door.contract:
             self.publisher.contracts[engine.model] = door.contract
         self.publisher.models[engine.model] = Input(
@@ -141,6 +139,8 @@ class Output(Generic[R]):
         self.publisher.try_card()
         self.branch.create(self.run.recipe.private)
         self._journal = Journal(self._folder, self.record, lasting)
+        told = self.branch.facts
+        self.ledger.open(self._folder, told.ledgers if told and told.digest == self.publisher.digest else {})
 
     @property
     def _folder(self) -> Path:
@@ -148,23 +148,9 @@ class Output(Generic[R]):
         name = f"{self.stage}-{self.publisher.digest}-{shard.index}-of-{shard.of}"
         return journals.folder(self.run.hub.api.endpoint, self.repo) / name
 
-    def _count(self, rows: int) -> None:
-        """What the branch's rows count as: as the facts say, unless those are of another recipe or of other rows."""
-        told = self.branch.facts
-        if told and told.digest == self.publisher.digest and facts.rows(told.counts, told.counts) == rows:
-            self.branch.counts = told.counts
-        elif rows:
-            self.branch.counts = self.counts(self.branch.rows(self.record))
-
     def _take_up(self) -> None:
         """Rows that a process on this machine made and did not publish."""
-        for placed in self.journal.replay():
-            one = key(placed.row.id)
-            if self._done.add(one):
-                self.add(placed)
-                if getattr(placed.row, "passed", None):
-                    self.branch.passed.add(one)
-        self.journal.forget(self.journal.left)
+        self.journal.take_up(self._wanted.done, self.branch.passed, self.add)
         taken, damaged = self.journal.waiting, self.journal.damaged
         if taken or damaged:
             note = f", {damaged} damaged lines are left out" if damaged else ""
@@ -186,15 +172,10 @@ class Output(Generic[R]):
         """The same for items that are thought of later."""
         source = iter(items)
         while some := list(islice(source, LOOKED_UP)):
-            names = keys([item.id for item in some])
-            mine = np.array([self.run.shard.holds(item.group or item.id) for item in some], bool)
-            with self._asking:
-                wanted = self._asked.add_all(names) & mine & ~self._done.holds(names)
-                if self._mine is not self._asked:
-                    self._mine.add_all(names[mine])
-            if wanted.any():
+            missing = self._wanted.missing(some)
+            if missing.any():
                 self._heed_budget()
-            yield from compress(some, wanted.tolist())
+            yield from compress(some, missing.tolist())
 
     def _heed_budget(self) -> None:
         """Where nothing is left of the budget before the first item, no server is started."""
@@ -206,14 +187,19 @@ class Output(Generic[R]):
     def passed(self, name: str) -> bool | None:
         """What the row's column `passed` says; None where there is no such row yet."""
         one = key(name)
-        return one in self.branch.passed if one in self._done else None
+        return one in self.branch.passed if one in self._wanted.done else None
 
     # --- during the work
 
     def add(self, placed: Placed[R]) -> None:
+        self.ledger.write()
         self.journal.write(placed, self.counts([placed.row]))
         if self._whole and self.journal.waiting >= STAGED:
             self._stage()
+
+    def failed(self, failure: Failure) -> None:
+        self.ledger.write()
+        self.failures.append(failure)
 
     def holds_rows(self) -> bool:
         """Whether any row was made, by this run or by one before."""
@@ -262,7 +248,7 @@ class Output(Generic[R]):
             self.run.screen.say(
                 f"{self.name}: {len(self.failures)} samples failed ({story}); run it again to retry them"
             )
-        end = End(self._asked, self._mine, self.failures, details, self.journal.scratch)
+        end = End(self._wanted.asked, self._wanted.mine, self.failures, details, self.journal.scratch)
         done = self.branch.facts
         if not done or not self._finished(done) or self.journal.waiting or self.publisher.changes(end):
             done = self._publish(end)
@@ -282,8 +268,9 @@ class Output(Generic[R]):
         return self.branch.rows(self.record)
 
     def _publish(self, end: End[R] | None) -> Facts:
-        segments = self.journal.cut()
-        journal, waiting = self.journal, reduce(added, segments.values(), dict[str, dict[str, int]]())
+        segments, journal = self.journal.cut(), self.journal
+        counted = [counts for counts in segments.values() if counts is not None]
+        waiting = facts.sum_of(counted) if len(counted) == len(segments) else None
         told = self.publisher.publish(
             lambda landed: parts.write(segments, self.record, journal.longest, journal.scratch, landed), waiting, end
         )

@@ -1,7 +1,7 @@
 """From the journal's segments to the parquet files of a commit, a few megabytes at a time."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +11,10 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from pipelines import ids
+from pipelines.errors import StageError
 from pipelines.flow.items import R
 from pipelines.flow.journal import told
+from pipelines.flow.segments import INDEX
 from pipelines.hub import part_path
 from pipelines.ids import IdSet, Keys
 from pipelines.parquet import arrow_schema, read_rows
@@ -87,7 +89,7 @@ def _tables(segments: Iterable[Path], record: type[Row], longest: int) -> Iterat
     parse = pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
     gathered = list[pa.RecordBatch]()
     for segment in segments:
-        with pyarrow.json.open_json(segment, read, parse) as batches:
+        with _undamaged(segment), pyarrow.json.open_json(segment, read, parse) as batches:
             for batch in batches:
                 gathered.append(batch)
                 if sum(one.nbytes for one in gathered) >= AT_ONCE:
@@ -95,6 +97,17 @@ def _tables(segments: Iterable[Path], record: type[Row], longest: int) -> Iterat
                     gathered.clear()
     if gathered:
         yield pa.Table.from_batches(gathered)
+
+
+@contextmanager
+def _undamaged(segment: Path) -> Iterator[None]:
+    """Without its index it is read line by line next time."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        segment.with_suffix(INDEX).unlink(missing_ok=True)
+        why = str(error).splitlines()[0]
+        raise StageError(f"{segment} is damaged ({why}): run it again; what can be read of it is kept") from None
 
 
 def _by_place(table: pa.Table, schema: pa.Schema) -> Iterator[tuple[tuple[str, str], pa.Table]]:

@@ -16,8 +16,8 @@ from pipelines.facts import Contract, Counts, Facts, Input, Spent, Usage, added,
 from pipelines.flow import parts
 from pipelines.flow.branch import Branch
 from pipelines.flow.items import R
+from pipelines.flow.ledger import Entry, Ledger
 from pipelines.flow.parts import Part
-from pipelines.flow.spending import Meter
 from pipelines.hub import part
 from pipelines.ids import IdSet, key, keys
 from pipelines.recipe import Stage
@@ -42,12 +42,11 @@ class End(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`parts` are the files of rows among `files`; `left` are all files afterwards; `spent` and `time` are what had
-    been spent, and what the clock showed, when the facts were written."""
+    """`parts` are the files of rows among `files`; `left` are all files afterwards; `entry` is that of the ledger up to
+    which the facts count."""
 
     facts: Facts
-    spent: Mapping[str, Spent]
-    time: float
+    entry: Entry
     files: Mapping[str, bytes | Path]
     delete: Sequence[str]
     left: Sequence[str]
@@ -55,7 +54,7 @@ class Change:
 
 
 class Publisher(Generic[R]):
-    """`meters`, `models`, `contracts` and `instructions` are what this run used, for the facts."""
+    """`models`, `contracts` and `instructions` are what this run used, for the facts."""
 
     def __init__(
         self,
@@ -65,17 +64,16 @@ class Publisher(Generic[R]):
         record: type[R],
         inputs: Sequence[Input],
         counts: Callable[[Iterable[R]], Counts],
+        ledger: Ledger,
     ) -> None:
         self.run, self.stage, self.repo, self.record, self.inputs = run, stage, repo, record, tuple(inputs)
-        self.counts = counts
+        self.counts, self.ledger = counts, ledger
         self.digest = run.recipe.digest(stage)
         self.branch = Branch(run.hub, repo, stage)
-        self.meters: list[Meter] = []
         self.models: dict[str, Input] = {}
         self.contracts: dict[str, Contract] = {}
         self.instructions = set[str]()
         self._licences: dict[Input, dict[str, str]] = {}
-        self._spent_told, self._told = dict[str, Spent](), time.monotonic()
 
     @property
     def name(self) -> str:
@@ -88,11 +86,12 @@ class Publisher(Generic[R]):
 
     def try_card(self) -> None:
         """A card that cannot be written must show before anything is paid for."""
-        cards.data_card(self.run, self.repo, self._facts((), 0.0, {}, ()), [])
+        cards.data_card(self.run, self.repo, self._facts(Entry(), {}, ()), [])
 
-    def publish(self, made: Callable[[IdSet], list[Part]], counts: Counts, end: End[R] | None = None) -> Facts:
+    def publish(self, made: Callable[[IdSet], list[Part]], counts: Counts | None, end: End[R] | None = None) -> Facts:
         """Add rows to the branch; with `end` all that belongs to the last commit. `made` makes the parts, without the
-        rows of a set: those that are there already, because a commit of a process that died was still on its way."""
+        rows of a set: those that are there already, because a commit of a process that died was still on its way.
+        `counts` are those of the rows, as far as they are known."""
         return self._commit(lambda landed: self._addition(made(landed), counts, landed, end), end is not None)
 
     def replace(
@@ -115,13 +114,14 @@ class Publisher(Generic[R]):
                 landed.update(self.branch.catch_up(self.digest))
                 time.sleep(random.uniform(0, min(30, 2**attempt)))  # noqa: S311 - so that racers part
             else:
-                self._spent_told, self._told = dict(last.spent), last.time
+                self.ledger.landed(last.entry)
                 self.branch.move(revision, tuple(last.left), last.facts, {one.path: one.keys for one in last.parts})
                 return last.facts
         raise AssertionError("unreachable")
 
-    def _addition(self, ready: list[Part], counts: Counts, landed: IdSet, end: End[R] | None) -> Change:
-        counts = self.counts(parts.rows(ready, self.record)) if landed else counts
+    def _addition(self, ready: list[Part], counts: Counts | None, landed: IdSet, end: End[R] | None) -> Change:
+        if counts is None or landed:
+            counts = self.counts(parts.rows(ready, self.record))
         total, delete, failures = added(self.branch.counts, counts), set[str](), list[Failure]()
         before = self.branch.facts
         done = set(before.shards) if before and self.same(before) else set[str]()
@@ -164,8 +164,8 @@ class Publisher(Generic[R]):
         delete = {path for path in delete if path in head.files} - files.keys()
         left = [file for file in dict.fromkeys((*head.files, *files)) if file not in delete]
         number = len(failures) if failures is not None else told.failures if told else 0
-        spent, now = self.spent(), time.monotonic()
-        made = self._facts(self.untold(spent), now - self._told, counts, shards, number, details)
+        entry = self.ledger.mark()
+        made = self._facts(entry, counts, shards, number, details)
         drawn = plots.files(made) if made.complete else {}
         delete -= drawn.keys()
         files |= drawn
@@ -174,40 +174,34 @@ class Publisher(Generic[R]):
         before = self.run.hub.card(head)
         files["README.md"] = cards.data_card(self.run, self.repo, made, [*left, *drawn], before).encode()
         left = list(dict.fromkeys((*left, *files)))
-        return Change(made, spent, now, files, sorted(delete), left, ready)
-
-    def spent(self) -> dict[str, Spent]:
-        """What this process has spent."""
-        return facts.by_model(meter.read() for meter in self.meters)
+        return Change(made, entry, files, sorted(delete), left, ready)
 
     def taken(self) -> tuple[list[Spent], list[Spent], float]:
         """What this process has spent; what the stage has, others and earlier runs with it; and its seconds at work."""
-        told, spent = self.branch.facts, self.spent()
-        before = told if told and told.digest == self.digest else None
-        seconds = (before.seconds if before else 0.0) + time.monotonic() - self._told
-        return list(spent.values()), [*(before.spent if before else ()), *self.untold(spent)], seconds
+        before, untold = self._before, self.ledger.untold()
+        spent = [*(before.spent if before else ()), *untold.spent]
+        return self.ledger.mine(), spent, untold.seconds + (before.seconds if before else 0.0)
 
-    def untold(self, spent: Mapping[str, Spent]) -> list[Spent]:
-        """What of it no commit tells of yet."""
-        return [
-            one.plus(self._spent_told[name], -1) if name in self._spent_told else one for name, one in spent.items()
-        ]
+    @property
+    def _before(self) -> Facts | None:
+        """The facts on the branch, where they are of the same recipe."""
+        told = self.branch.facts
+        return told if told and told.digest == self.digest else None
 
     def _facts(
         self,
-        spent: Iterable[Spent],
-        seconds: float,
+        entry: Entry,
         counts: Counts,
         shards: Iterable[str],
         failures: int = 0,
         details: Mapping[str, Any] | None = None,
     ) -> Facts:
-        """`spent` and `seconds` come on top of those of the same recipe on the branch."""
-        told = self.branch.facts
-        before = told if told and told.digest == self.digest else None
+        """What the ledger's entry has and no facts count yet comes on top of those of the same recipe on the branch."""
+        before, due = self._before, self.ledger.due(entry)
+        ledgers = dict(before.ledgers) if before else {}
         models = {model.repo: model for model in before.models} if before else {}
         contracts = {contract.model: contract for contract in before.contracts} if before else {}
-        total = facts.by_model(before.spent if before else (), spent)
+        total = facts.by_model(before.spent if before else (), due.spent)
         return Facts(
             stage=self.stage,
             recipe=self.run.recipe.name,
@@ -222,7 +216,8 @@ class Publisher(Generic[R]):
             counts=counts,
             usage=reduce(Usage.plus, (one.usage for one in total.values()), Usage()),
             spent=tuple(total.values()),
-            seconds=seconds + (before.seconds if before else 0.0),
+            seconds=due.seconds + (before.seconds if before else 0.0),
+            ledgers=ledgers | ({self.ledger.name: entry.mark} if entry.mark else {}),
             updated=facts.now(),
             machine=facts.machine(),
             source=facts.source(),

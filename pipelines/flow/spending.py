@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipelines.facts import Spent, Usage, known
-from pipelines.prices import Prices
+from pipelines.prices import Prices, TokenPrice
 from pipelines.recipe import Engine
 
 if TYPE_CHECKING:  # a stage that asks no model needs no client
@@ -18,20 +18,25 @@ class Meter:
     door: "Door"
     engine: Engine
     prices: Prices
-    _complete: Prices = field(init=False)
+    _tokens: TokenPrice | None = field(init=False)
+    _hour: float | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self._complete = self.prices.complete()
+        known = self.prices.complete()
+        self._tokens, self._hour = self.engine.token_price(known), known.gpu_hour()
 
     def read(self) -> Spent:
         usage, hours = self.door.usage, self.door.hours * self.engine.accelerators
-        dollars = cost(self._complete, self.engine, usage, hours)
+        dollars = _dollars(self._tokens, self._hour, usage, hours)
         return Spent(model=self.engine.model, usage=usage, dollars=dollars, gpu_hours=hours)
 
 
 def cost(prices: Prices, engine: Engine | None, usage: Usage, gpu_hours: float | None) -> float | None:
     """US dollars for tokens of an API and hours of GPUs, as far as there is a price; None where there is none."""
-    tokens, hour = engine.token_price(prices) if engine else None, prices.gpu_hour()
+    return _dollars(engine.token_price(prices) if engine else None, prices.gpu_hour(), usage, gpu_hours)
+
+
+def _dollars(tokens: TokenPrice | None, hour: float | None, usage: Usage, gpu_hours: float | None) -> float | None:
     return known(
         (
             tokens.dollars(usage.prompt_tokens, usage.completion_tokens) if tokens else None,

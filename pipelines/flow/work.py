@@ -46,7 +46,7 @@ async def each(
                 watch.succeeded()
             except SampleError as error:
                 placed = None
-                output.failures.append(_failure(item, output.stage, error))
+                output.failed(_failure(item, output.stage, error))
                 watch.failed(error.reason, str(error))
             queue.done(item, placed)
             output.cap.left()
