@@ -29,7 +29,8 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     run, screen      what every stage is given
     hub, parquet     rows at a pinned commit; one guarded commit for rows, card and facts; formats: chosen rows in other
                      programs' columns
-    ids, tether      a million ids in 8 MB; a process that ends with the one that wanted it
+    ids, tether, cores
+                     a million ids in 8 MB; a process that ends with the one that wanted it; work for all cores
     chains, language, answers, problems, lexicon
                      pure: the anatomy of a response, its languages, its answer; word problems; letters and words
     estimates, agreement, contamination

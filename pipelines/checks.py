@@ -5,15 +5,18 @@
 
 from pipelines import answers, language
 from pipelines.recipe import Judge
-from pipelines.records import Candidate, Judged, Share
+from pipelines.records import Candidate, Judged, Share, digest
 
 
 def passes(candidate: Candidate, config: Judge) -> bool:
     """Whether no check without a model stops it."""
-    row = free_checks(candidate, config, candidate.id)
-    if row.stopped is None and candidate.prompt.gold is not None:
-        row = verified(row)
-    return row.stopped is None
+    return checked(config, "", candidate).stopped is None
+
+
+def checked(config: Judge, told: str, candidate: Candidate) -> Judged:
+    """All checks up to the first that stops it. The row's id covers `told`, which is what the judges are told."""
+    row = free_checks(candidate, config, digest(candidate.id, told))
+    return verified(row) if row.stopped is None and row.prompt.gold is not None else row
 
 
 def free_checks(candidate: Candidate, config: Judge, name: str) -> Judged:

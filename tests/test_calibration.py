@@ -17,6 +17,7 @@ import yaml
 from rich.console import Console
 
 from pipelines import calibration, hub, judges
+from pipelines.checks import free_checks as checked
 from pipelines.errors import StageError
 from pipelines.judges import Case
 from pipelines.labelled import labelled as labelled_rows
@@ -28,7 +29,6 @@ from pipelines.run import Run, Shard
 from pipelines.screen import Screen
 from tests.llm_server import Script, serving
 from tests.test_judge import candidate, template
-from tests.test_judge import free_checks as checked
 from tests.test_recipe import TREE
 
 FENCE = re.compile(r"<<<(\w+)\n(.*?)\n\1>>>", re.DOTALL)

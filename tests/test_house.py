@@ -43,7 +43,7 @@ ROWS = (
     ("engines", "llm", "judges"),
     ("imports",),
     ("run", "screen"),
-    ("hub", "parquet", "ids", "tether"),
+    ("hub", "parquet", "ids", "tether", "cores"),
     ("chains", "language", "answers", "problems", "lexicon", "estimates", "contamination", "agreement"),
     ("recipes", "recipe", "benchmarks", "instructions", "prices", "records", "facts", "errors"),
 )

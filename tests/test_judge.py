@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import chains, instructions
+from pipelines import chains, checks, instructions
+from pipelines.checks import free_checks, verified
 from pipelines.errors import SampleError
 from pipelines.judges import RUBRIC_ATTEMPTS, Case, conversation, fenced, opinion, rate
 from pipelines.llm import retries
@@ -16,7 +17,7 @@ from pipelines.llm.wire import Direct
 from pipelines.recipe import Judge, LikelihoodJudge, RubricJudge
 from pipelines.records import Candidate, Judged, Message, Prompt, Score
 from pipelines.stages import judge
-from pipelines.stages.judge import Cascade, free_checks, funnel, verified
+from pipelines.stages.judge import Cascade, funnel
 from tests.llm_server import Script, serving
 
 RUSSIAN = (
@@ -69,7 +70,8 @@ def judged(one: Candidate, script: Script, *judges: RubricJudge | LikelihoodJudg
     async def run(url: str) -> Judged:
         door = OpenAIDoor(Direct(url, "k"), "m", template, extensions=True)
         try:
-            return await judge.judged(one, Judge(judges=judges), {"e": door}, "j", set())
+            row = checks.checked(Judge(), "", one)
+            return await judge.judged(row, Judge(judges=judges), {"e": door}, set())
         finally:
             await door.close()
 

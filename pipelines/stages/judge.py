@@ -1,19 +1,20 @@
 """judge: NAME-candidates -> NAME-judged.
 
 Each check runs only on what passed the last, the cheap ones first: structure, language of think block and answer, the
-answer against gold, then the recipe's judges. What a check stops is published under `rejected` with the reason.
+answer against gold, then the recipe's judges. What a check stops is published under `rejected` with the reason. The
+checks before the judges are made on all cores, ahead of what the judges are asked.
 """
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import chain
 from typing import Any
 
-from pipelines import calibration, engines, facts, judges, labelled, plots
+from pipelines import calibration, checks, cores, engines, facts, judges, labelled, plots
 from pipelines.calibration import Finding, Trial
-from pipelines.checks import free_checks, verified
 from pipelines.flow import Item, Output, Placed, each
 from pipelines.judges import Case
 from pipelines.llm import Door
@@ -37,7 +38,9 @@ def run(run: Run) -> None:
         )
         first, trial = next(pending, None), Trial(run)
         if first or trial.left:
-            asyncio.run(_fill(run, output, trial, chain([first] if first else [], pending), told))
+            candidates = (item.value for item in chain([first] if first else [], pending))
+            with cores.spread(partial(checks.checked, run.recipe.judge, told), candidates) as checked:
+                asyncio.run(_fill(run, output, trial, checked))
         if run.shard.index == 1:
             for warning in calibration.warnings(run.recipe, trial.findings()):
                 run.screen.say(f"warning: {warning}")
@@ -65,7 +68,7 @@ def found_out(recipe: Recipe, findings: Sequence[Finding] | None, rows: Iterable
     }
 
 
-async def _fill(run: Run, output: Output[Judged], trial: Trial, pending: Iterable[Item[Candidate]], told: str) -> None:
+async def _fill(run: Run, output: Output[Judged], trial: Trial, checked: Iterable[Judged]) -> None:
     """The judges are compared with people first: what they are worth should be known before they are paid."""
     config = run.recipe.judge
     async with AsyncExitStack() as stack:
@@ -78,19 +81,16 @@ async def _fill(run: Run, output: Output[Judged], trial: Trial, pending: Iterabl
             trial.publish(await trial.ask(doors))
             calibration.show(run, trial.findings() or [])
 
-        async def step(candidate: Candidate) -> Placed[Judged]:
-            row = await judged(candidate, config, doors, digest(candidate.id, told), output.instructions)
-            return Placed(row, candidate.prompt.language, "rejected" if row.stopped else "data")
+        async def step(row: Judged) -> Placed[Judged]:
+            row = await judged(row, config, doors, output.instructions)
+            return Placed(row, row.prompt.language, "rejected" if row.stopped else "data")
 
         parallel = max((run.recipe.engines[judge.engine].parallel for judge in config.judges), default=1)
-        await each(pending, step, parallel, output)
+        await each((Item(row.id, row.prompt.language, row) for row in checked), step, parallel, output)
 
 
-async def judged(candidate: Candidate, config: Judge, doors: Mapping[str, Door], name: str, told: set[str]) -> Judged:
-    """The candidate with the verdict of every check up to the first that stopped it."""
-    row = free_checks(candidate, config, name)
-    if row.stopped is None and candidate.prompt.gold is not None:
-        row = await asyncio.to_thread(verified, row)
+async def judged(row: Judged, config: Judge, doors: Mapping[str, Door], told: set[str]) -> Judged:
+    """The row with the opinion of every judge up to the first that stopped it."""
     for judge in config.judges:
         if row.stopped is not None:
             break

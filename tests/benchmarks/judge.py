@@ -19,10 +19,9 @@ from pathlib import Path
 import langid
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from pipelines import answers, chains, language, lexicon
+from pipelines import answers, chains, checks, language, lexicon
 from pipelines.recipe import Judge
 from pipelines.records import Candidate, Prompt
-from pipelines.stages.judge import free_checks, verified
 
 QUESTION = Prompt(
     id="p", language="ru", text="Сколько?", source_text="Сколько?", source_language="ru", dataset="made/up",
@@ -49,8 +48,7 @@ def checked(text: str) -> object:
         model_revision="",
         payload="x",
     )  # fmt: skip
-    row = free_checks(candidate, Judge(), "j")
-    return row if row.stopped else verified(row)
+    return checks.checked(Judge(), "", candidate)
 
 
 def answered(text: str) -> object:
