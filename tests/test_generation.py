@@ -13,7 +13,7 @@ from pipelines.servers.generation import LIKELY, Row, Task, draw, generate
 
 def row(seed: int = 0, temperature: float = 1.0, top_p: float = 1.0, penalty: float = 1.0, prompt: int = 0) -> Row:
     task = Task((prompt,), 10, temperature, top_p, penalty, seed)
-    return Row(task, torch.Generator().manual_seed(seed))
+    return Row(task, torch.Generator().manual_seed(seed), None)
 
 
 def drawn(probabilities: torch.Tensor, times: int, **rule: Any) -> Counter[int]:

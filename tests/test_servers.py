@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -190,6 +191,51 @@ def test_a_chat_is_rendered_by_the_models_template(batched: str) -> None:
         "role": "assistant",
         "content": written(batched, [wanted(f"{TEXTS[0]}\n")])[0],
     }
+
+
+SCORE = {
+    "type": "object",
+    "properties": {"score": {"type": "integer", "minimum": 1, "maximum": 5}, "why": {"enum": ["clear", "mixed"]}},
+    "required": ["score", "why"],
+    "additionalProperties": False,
+}
+
+
+def formatted(kind: str, schema: object = None, **changed: object) -> dict[str, object]:
+    told = {"json_schema": {"name": "answer", "schema": schema, "strict": True}} if schema is not None else {}
+    body = {"model": "tiny", "max_tokens": 60, "temperature": 1.5, "messages": [{"role": "user", "content": TEXTS[0]}]}
+    return body | {"response_format": {"type": kind} | told} | changed
+
+
+def test_answers_with_a_schema_keep_to_it_beside_answers_without(batched: str) -> None:
+    seeds = range(12)
+    with_one = [formatted("json_schema", SCORE, seed=seed) for seed in seeds]
+    without = [formatted("text", seed=seed, max_tokens=12) for seed in seeds]
+    told = asyncio.run(post_all(batched, "/v1/chat/completions", [*with_one, *without]))
+    answers = [json.loads(one["choices"][0]["message"]["content"]) for one in told[: len(seeds)]]
+    assert all(set(one) == {"score", "why"} and one["score"] in range(1, 6) for one in answers)
+    assert {one["choices"][0]["finish_reason"] for one in told[: len(seeds)]} == {"stop"}
+    assert len({json.dumps(one) for one in answers}) > 1  # the model chooses among what is allowed
+    alone = asyncio.run(post_all(batched, "/v1/chat/completions", without))
+    assert [one["choices"][0]["message"] for one in told[len(seeds) :]] == [
+        one["choices"][0]["message"] for one in alone
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (formatted("json_schema", {"type": "nonsense"}), "nonsense"),
+        (formatted("json_schema", {"$ref": "#/nowhere"}), "nowhere"),
+        (formatted("json_schema"), "has a json_schema"),
+        (formatted("json_object", SCORE), "has a json_schema"),
+        (formatted("yaml"), "'text', 'json_object' or 'json_schema'"),
+    ],
+)
+def test_a_schema_that_cannot_be_kept_to_is_refused_with_the_reason(batched: str, body: object, told: str) -> None:
+    answer = httpx2.post(f"{batched}/v1/chat/completions", json=body)
+    assert answer.status_code == 400
+    assert told in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 
 For machines without a GPU: where the processor multiplies bf16, torch is far ahead of llama.cpp and of `transformers
 serve` as soon as many requests wait. It also tells the log-probabilities of what it is given, as vLLM does and
-llama.cpp does not: a completion with `max_tokens` 0, `echo` true, `logprobs` 0 or 1.
+llama.cpp does not: a completion with `max_tokens` 0, `echo` true, `logprobs` 0 or 1. A chat keeps to a JSON schema.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvicorn
 from jinja2 import TemplateError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -29,39 +29,11 @@ from starlette.routing import Route
 
 from pipelines.servers import common_options, end_on_signal
 from pipelines.servers.batches import Batches
+from pipelines.servers.requests import Chat, Completion, Sampling
 
 if TYPE_CHECKING:
     from pipelines.servers.generation import Task, Written
-
-
-class Sampling(BaseModel):
-    """How to write: OpenAI's names and defaults, and the repetition penalty under vLLM's name."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    model: str
-    temperature: float = Field(1.0, ge=0, le=10)
-    top_p: float = Field(1.0, gt=0, le=1)
-    repetition_penalty: float = Field(1.0, gt=0, le=10)
-    repeat_penalty: float | None = None
-    """llama.cpp's name of the repetition penalty, which its clients send beside the other one: not read."""
-    seed: int = Field(0, ge=-(2**63), lt=2**63)
-    max_tokens: int = Field(16, ge=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, body: Any) -> Any:
-        return {name: value for name, value in body.items() if value is not None} if isinstance(body, dict) else body
-
-
-class Chat(Sampling):
-    messages: list[dict[str, Any]]
-
-
-class Completion(Sampling):
-    prompt: str
-    echo: bool = False
-    logprobs: int | None = None
+    from pipelines.servers.grammar import Grammar, Grammars
 
 
 B = TypeVar("B", bound=Sampling)
@@ -80,6 +52,7 @@ class Server:
     alias: str
     context: int
     tokenizer: Any
+    grammars: "Grammars"
     unscorable: str
     """Why this model cannot say how likely a text is; "" where it can."""
     scores: Batches[Sequence[int], list[float]]
@@ -91,7 +64,8 @@ class Server:
         except (KeyError, TypeError, ValueError, TemplateError) as error:
             raise RefusedError(400, f"messages cannot be rendered: {type(error).__name__} {error}") from None
         ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
-        text, reason, usage = await self._generated(body, ids)
+        schema = body.response_format and body.response_format.schema_of_it
+        text, reason, usage = await self._generated(body, ids, schema)
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
         return self._answer("chat.completion", choice, usage)
@@ -103,7 +77,9 @@ class Server:
         choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
         return self._answer("text_completion", choice, usage)
 
-    async def _generated(self, body: Sampling, ids: list[int]) -> tuple[str, str, tuple[int, int]]:
+    async def _generated(
+        self, body: Sampling, ids: list[int], schema: dict[str, Any] | None = None
+    ) -> tuple[str, str, tuple[int, int]]:
         from pipelines.servers.generation import Task
 
         if not ids or not body.max_tokens:
@@ -119,10 +95,17 @@ class Server:
             top_p=body.top_p,
             penalty=body.repetition_penalty,
             seed=body.seed,
+            grammar=self._grammar(schema) if schema is not None else None,
         )
         written = await self.texts.ask(task)
         text = self.tokenizer.decode(written.ids, skip_special_tokens=True)
         return text, "stop" if written.ended else "length", (len(ids), len(written.ids))
+
+    def _grammar(self, schema: dict[str, Any]) -> "Grammar":
+        try:
+            return self.grammars.of(schema)
+        except ValueError as error:
+            raise RefusedError(400, f"response_format: {error}") from None
 
     async def _scored(self, body: Completion) -> dict[str, Any]:
         if self.unscorable:
@@ -214,6 +197,7 @@ def load(folder: Path, alias: str, most: int, context: int | None) -> Server:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from pipelines.servers import generation, scoring
+    from pipelines.servers.grammar import Grammars
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -235,6 +219,7 @@ def load(folder: Path, alias: str, most: int, context: int | None) -> Server:
         alias,
         min(context or longest, longest),
         tokenizer,
+        Grammars(tokenizer, model.config.get_text_config().vocab_size, ends),
         unscorable,
         Batches(lambda prompts: scoring.score(model, prompts), len, most),
         Batches(lambda tasks: generation.generate(model, tasks, ends), lambda task: len(task.prompt), most),

@@ -8,6 +8,7 @@ import torch
 from transformers import DynamicCache
 
 from pipelines.servers.cache import growing
+from pipelines.servers.grammar import Grammar, Matcher
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -30,6 +31,8 @@ class Task:
     penalty: float
     """The repetition penalty; 1 is none."""
     seed: int
+    grammar: Grammar | None = None
+    """What the answer keeps to, if anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,19 @@ class Row:
 
     task: Task
     generator: torch.Generator
+    matcher: Matcher | None
     ids: list[int] = field(default_factory=list[int])
     ended: bool = False
 
     @property
     def done(self) -> bool:
         return self.ended or len(self.ids) == self.task.limit
+
+    def take(self, token: int, ends: Sequence[int]) -> None:
+        self.ids.append(token)
+        self.ended = token in ends
+        if self.matcher:
+            self.matcher.take(token)
 
 
 def generate(model: "PreTrainedModel", tasks: Sequence[Task], ends: Sequence[int]) -> list[Written]:
@@ -60,7 +70,9 @@ def generate(model: "PreTrainedModel", tasks: Sequence[Task], ends: Sequence[int
     What is random comes from a generator of each task's own, so that its answer does not depend on its neighbours,
     but for the rounding of a batched multiplication.
     """
-    rows = [Row(task, torch.Generator().manual_seed(task.seed)) for task in tasks]
+    rows = [
+        Row(task, torch.Generator().manual_seed(task.seed), task.grammar and task.grammar.begin()) for task in tasks
+    ]
     with torch.inference_mode():
         _decode(model, rows, ends)
     return [Written(tuple(row.ids), row.ended) for row in rows]
@@ -72,8 +84,7 @@ def _decode(model: "PreTrainedModel", rows: list[Row], ends: Sequence[int]) -> N
         tokens = draw(logits, rows)
         for row, token in zip(rows, tokens, strict=True):
             if not row.done:
-                row.ids.append(token)
-                row.ended = token in ends
+                row.take(token, ends)
         lively = [place for place, row in enumerate(rows) if not row.done]
         if not lively:
             return
@@ -146,6 +157,7 @@ def draw(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
     A nucleus holds the likeliest tokens whose probabilities sum up to `top_p`, the one that passes it included.
     """
     _penalize(logits, rows)
+    _constrain(logits, rows)
     chances = torch.tensor([float(torch.rand(1, generator=row.generator)) for row in rows])[:, None]
     top_p = torch.tensor([row.task.top_p for row in rows])[:, None]
     temperature = torch.tensor([row.task.temperature for row in rows])[:, None]
@@ -180,3 +192,9 @@ def _penalize(logits: torch.Tensor, rows: Sequence[Row]) -> None:
             seen = torch.tensor([*row.task.prompt, *row.ids]).unique()
             found = scores[seen]
             scores[seen] = torch.where(found < 0, found * row.task.penalty, found / row.task.penalty)
+
+
+def _constrain(logits: torch.Tensor, rows: Sequence[Row]) -> None:
+    for scores, row in zip(logits, rows, strict=True):
+        if row.matcher and not row.done:
+            scores.masked_fill_(~row.matcher.allowed(len(scores)), -torch.inf)
