@@ -72,7 +72,7 @@ def refusal(path: Path | str, *overrides: str) -> str:
             "prompts.sources.1.wrong=1",
             "config, files, gold, gold_pattern, id, kind, language, revision, rows, split, text",
         ),
-        ("judge.judges.0.wrong=1", "engine, instruction, kind, least, name"),
+        ("judge.judges.0.wrong=1", "engine, expected, instruction, kind, least, name"),
         ("evaluate.benchmarks.0.wrong=1", "answer, languages, name, prompt, source"),
         ("evaluate.benchmarks.0.source.wrong=1", "kind, rows, seed, settings, task"),
         ("evaluate.ways.0.wrong=1", "english, instruction, model, name"),
