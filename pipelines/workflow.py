@@ -6,7 +6,7 @@ python -m pipelines github report RECIPE    what the jobs came to, what is on th
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from pipelines import launch
@@ -35,6 +35,8 @@ class Settings:
     images: Mapping[str, str]
     """NAME@sha256:DIGEST of each image by its short name; none at all for the runners' own Python."""
     trusted_publishers: bool
+    train_runners: tuple[str, ...] = ()
+    """A runner for each machine of a training on several; the first with its address, as in node-a=10.0.0.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ class Job:
     repo: str
     publisher: str
     """What HF_OIDC_RESOURCE is to be; empty where HF_TOKEN is used."""
+    rank: str = ""
+    """Of its machine among those that train together, from 0 on; empty where one is enough."""
+    address: str = ""
+    """At which those reach the first one."""
 
 
 Jobs = Mapping[Stage, Sequence[Job]]
@@ -64,19 +70,32 @@ def _jobs(run: Run, stage: Stage, settings: Settings) -> list[Job]:
     repo, kind = run.written(stage)
     gpu = needs_gpu(run.recipe, stage)
     parts = settings.shards if stage in SHARDED else 1
-    publisher = f"{'datasets/' if kind == 'dataset' else ''}{repo}" if settings.trusted_publishers else ""
-    return [
-        Job(
-            shard=f"{number + 1}/{parts}" if parts > 1 else "",
-            image=_image(run.recipe, stage, settings.images),
-            extra="launch" if settings.images else launch.image_for(stage, serves=False),
-            runner=settings.gpu_runner if gpu else settings.cpu_runner,
-            environment="gpu" if gpu else "cpu",
-            repo=repo,
-            publisher=publisher,
+    job = Job(
+        shard="",
+        image=_image(run.recipe, stage, settings.images),
+        extra="launch" if settings.images else launch.image_for(stage, serves=False),
+        runner=settings.gpu_runner if gpu else settings.cpu_runner,
+        environment="gpu" if gpu else "cpu",
+        repo=repo,
+        publisher=f"{'datasets/' if kind == 'dataset' else ''}{repo}" if settings.trusted_publishers else "",
+    )
+    if stage == "train" and (run.recipe.train.machines > 1 or settings.train_runners):
+        return _together(job, run.recipe.train.machines, settings.train_runners)
+    return [replace(job, shard=f"{number + 1}/{parts}" if parts > 1 else "") for number in range(parts)]
+
+
+def _together(job: Job, machines: int, runners: Sequence[str]) -> list[Job]:
+    """GitHub tells no runner where another one is: the address of the first stands behind its label."""
+    if machines == 1:
+        raise RecipeError("train-runners is for several machines: set train.machines in the recipe, or leave it empty")
+    named = [runner.partition("=") for runner in runners]
+    if len(named) != machines or not named[0][2]:
+        raise RecipeError(
+            f"train.machines is {machines}: name {machines} runners in train-runners, the first by a label of its own "
+            "with the address at which the others reach it, as in node-a=10.0.0.1,node-b"
         )
-        for number in range(parts)
-    ]
+    address = named[0][2]
+    return [replace(job, runner=label, rank=str(rank), address=address) for rank, (label, _, _) in enumerate(named)]
 
 
 def needs_gpu(recipe: Recipe, stage: Stage) -> bool:
@@ -87,8 +106,8 @@ def needs_gpu(recipe: Recipe, stage: Stage) -> bool:
 def _image(recipe: Recipe, stage: Stage, images: Mapping[str, str]) -> str:
     if not images:
         return NO_IMAGE
-    keys = {engine.api_key: "" for engine in recipe.engines_of(stage) if engine.api_key}  # nothing is run here
-    task = launch.specify(stage, recipe, "", keys)
+    keys = {engine.api_key: "" for engine in recipe.engines_of(stage) if engine.api_key}
+    task = launch.specify(stage, recipe, "", {**keys, "NODE_RANK": "0", "MASTER_ADDR": "-"})  # nothing is run here
     name = f"{task.image}-{task.server or DEFAULT_SERVER}" if task.image in WITH_SERVER else task.image
     if name not in images:
         raise RecipeError(f"there is no image {name}; there are: {', '.join(sorted(images))}")
@@ -108,7 +127,8 @@ def overview(run: Run, jobs: Jobs) -> str:
     lines += ["| stage | jobs | runner | image | writes |", "|---|---:|---|---|---|"]
     for stage, these in jobs.items():
         job = these[0]
-        lines.append(f"| {stage} | {len(these)} | `{job.runner}` | {_short(job.image)} | {_link(run, stage)} |")
+        runners = ", ".join(dict.fromkeys(f"`{job.runner}`" for job in these))
+        lines.append(f"| {stage} | {len(these)} | {runners} | {_short(job.image)} | {_link(run, stage)} |")
     if waiting := [stage for stage, these in jobs.items() if these[0].environment == "gpu"]:
         lines += ["", f"The environment `gpu` guards {', '.join(waiting)}: its reviewers are asked before each."]
     lines += ["", "### What it will cost", "", markdown(run, tuple(jobs))]
@@ -130,8 +150,12 @@ def report(run: Run, needs: Mapping[str, Mapping[str, Any]]) -> str:
     """What became of a run, as Markdown. `needs` is GitHub's context of that name: each job's result."""
     lines = [f"## What became of {run.recipe.name}", "", "| stage | jobs | on the Hub |", "|---|---|---|"]
     lines += [f"| {stage} | {needs[stage]['result']} | {_state(run, stage)} |" for stage in STAGES if stage in needs]
-    if any(job["result"] not in ("success", "skipped") for job in needs.values()):
-        lines += ["", "Press **Re-run failed jobs**: what was published stays, and each stage goes on from there."]
+    if failed := [stage for stage in STAGES if needs.get(stage, {}).get("result") in ("failure", "cancelled")]:
+        lines += [
+            "",
+            f"**{failed[0]}** did not come to its end: the log of its job tells why. Once that is mended, press "
+            "**Re-run failed jobs**: what was published stays, the stage goes on there, and those behind it follow.",
+        ]
     if needs.get("evaluate", {}).get("result") == "success":
         lines += ["", "## Results", "", _table(run)]
     return "\n".join(lines) + "\n"

@@ -78,6 +78,22 @@ def test_judges_that_are_served_within_the_stage_take_the_image_with_a_server(tm
     assert (task.image, task.server, task.gpu) == ("evaluator", "vllm", True)
 
 
+@pytest.mark.parametrize(
+    ("stage", "key", "named"),
+    [
+        ("train", "train", {"student": "some/model", "template": __file__}),
+        ("judge", "calibration", {"file": __file__}),
+    ],
+)
+def test_a_file_of_this_machine_is_refused_because_a_container_has_none(
+    tmp_path: Path, stage: Stage, key: str, named: dict[str, Any]
+) -> None:
+    asking = loaded(tmp_path, {"kind": "vllm"}, **{key: named})
+    with pytest.raises(RecipeError, match="a container has no file"):
+        specify(stage, asking, SECRET)
+    specify("choose", asking, SECRET)
+
+
 def test_an_engine_that_no_image_holds_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="engine of kind batched, which no image holds: take tgi or vllm"):
         specify("generate", loaded(tmp_path, {"kind": "batched"}), SECRET)
@@ -92,10 +108,24 @@ def test_the_recipe_that_a_container_reads_is_the_one_that_was_launched(tmp_path
 def test_only_servers_on_loopback_bring_a_container_into_this_machines_network(tmp_path: Path) -> None:
     outside: dict[str, Any] = {"kind": "openai", "url": "https://api.example.org/v1"}
     here: dict[str, Any] = {"kind": "openai", "url": "http://127.0.0.1:8000/v1"}
-    assert not specify("generate", loaded(tmp_path, outside), SECRET, {}).loopback
-    assert specify("generate", loaded(tmp_path, here), SECRET, {}).loopback
-    assert not specify("judge", loaded(tmp_path, here), SECRET, {}).loopback
-    assert specify("judge", loaded(tmp_path, outside), SECRET, {"HF_ENDPOINT": "http://localhost:8790"}).loopback
+    hub = "http://localhost:8790"
+    assert specify("generate", loaded(tmp_path, outside), SECRET, {}).local == ()
+    assert specify("generate", loaded(tmp_path, here), SECRET, {}).local == (here["url"],)
+    assert specify("judge", loaded(tmp_path, here), SECRET, {}).local == ()
+    assert specify("judge", loaded(tmp_path, outside), SECRET, {"HF_ENDPOINT": hub}).local == (hub,)
+
+
+def test_a_machine_that_trains_with_others_takes_its_place_along(tmp_path: Path) -> None:
+    train = {"student": "some/model", "accelerate": "fsdp2", "processes": 8, "machines": 2}
+    alone, together = (loaded(tmp_path, {"kind": "vllm"}, train=train | {"machines": count}) for count in (1, 2))
+    place = {"NODE_RANK": "1", "MASTER_ADDR": "10.0.0.1"}
+    task = specify("train", together, SECRET, place)
+    assert task.together
+    assert task.environment.items() >= place.items()
+    assert not specify("train", alone, SECRET, place).environment.keys() & place.keys()
+    assert not specify("evaluate", together, SECRET, {}).together
+    with pytest.raises(StageError, match="set NODE_RANK on each of them"):
+        specify("train", together, SECRET, {"MASTER_ADDR": "10.0.0.1"})
 
 
 def test_secrets_travel_as_secrets_alone(tmp_path: Path) -> None:
@@ -189,13 +219,17 @@ def test_a_launch_that_is_stopped_cancels_its_job(jobs: Jobs, endpoint: str, tmp
         (["train", "--flavor", "l40sx1"], "--on jobs needs --image"),
         (["train", "--image", "somebody/trainer"], "train needs a GPU: choose one with --flavor"),
         (["choose", "--image", "somebody/judge"], "Hugging Face Jobs answers 402"),
+        (
+            ["generate", "--image", "somebody/generator"],
+            "a server at http://127.0.0.1:8000/v1, which a job cannot reach",
+        ),
     ],
 )
 def test_what_a_job_lacks_is_a_line_and_costs_nothing(
     jobs: Jobs, endpoint: str, tmp_path: Path, words: list[str], told: str
 ) -> None:
     jobs.refusal = 402
-    ended = run(endpoint, words[0], recipe(tmp_path, {"kind": "vllm"}), *words[1:])
+    ended = run(endpoint, words[0], recipe(tmp_path, {"kind": "vllm", "url": "http://127.0.0.1:8000/v1"}), *words[1:])
     assert ended.returncode in (1, 2)
     assert told in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1

@@ -252,6 +252,7 @@ def test_several_machines_are_told_by_their_environment(tmp_path: Path) -> None:
     }.items():
         assert words[words.index(option) + 1] == value
     assert not here.first
+    assert launch.place(2, {"NODE_RANK": "0", "MASTER_ADDR": "x"}).port == launch.PORT
     for environment in ({}, {"NODE_RANK": "0"}, {"NODE_RANK": "2", "MASTER_ADDR": "x"}, {"MASTER_ADDR": "x"}):
         with pytest.raises(StageError, match="set NODE_RANK on each of them"):
             launch.place(2, environment)

@@ -22,6 +22,9 @@ def github_plan_command(
     shards: Annotated[int, typer.Option(min=1, max=256, help="How many runners share a stage that can be.")] = 1,
     runner: Annotated[str, typer.Option(help="The label of runners without a GPU.")] = "ubuntu-latest",
     gpu_runner: Annotated[str, typer.Option(help="The label of runners with a GPU.")] = "gpu",
+    train_runners: Annotated[
+        str, typer.Option(metavar="A=ADDRESS,B", help="The runners of a training on several machines.")
+    ] = "",
     images: Annotated[str, typer.Option(metavar="JSON", help="Name of an image: NAME@DIGEST; for none {}.")] = "{}",
     trusted_publishers: Annotated[
         bool, typer.Option("--trusted-publishers", help="Publish without HF_TOKEN, to repos that trust this one.")
@@ -33,7 +36,8 @@ def github_plan_command(
     with started(recipe, set_, limit, languages, reading=True) as run:
         from pipelines import workflow
 
-        settings = workflow.Settings(shards, runner, gpu_runner, json.loads(images), trusted_publishers)
+        together = tuple(filter(None, train_runners.split(",")))
+        settings = workflow.Settings(shards, runner, gpu_runner, json.loads(images), trusted_publishers, together)
         planned = workflow.plan(run, stages, settings)
         typer.echo(workflow.overview(run, planned))
         if jobs:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from pipelines.errors import RecipeError, StageError
 from pipelines.recipe import Engine, Recipe, Stage, dump
+from pipelines.training.launch import place
 
 Image = Literal["judge", "generator", "trainer", "evaluator"]
 
@@ -23,6 +24,8 @@ SERVED = ("tgi", "vllm")
 """The kinds of engine that an image can hold; each is also the name of its build stage in the Dockerfiles."""
 HANDED_ON = ("HF_ENDPOINT", "HF_HUB_DISABLE_XET")
 """Variables that mean in the container what they mean here."""
+TOGETHER = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "NCCL_SOCKET_IFNAME")
+"""Variables that tell a machine its place among those that train together."""
 PUBLISHER = (
     "HF_OIDC_RESOURCE",
     "GITHUB_ACTIONS",
@@ -45,8 +48,10 @@ class Task:
     environment: Mapping[str, str]
     secrets: Mapping[str, str] = field(repr=False)
     gpu: bool
-    loopback: bool
-    """Whether it talks to servers on this machine's loopback, where the embedded Hub listens."""
+    local: tuple[str, ...]
+    """Addresses on this machine's loopback that it talks to: model servers, the embedded Hub."""
+    together: bool
+    """Whether it trains together with other machines, which have to reach this one."""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -62,13 +67,21 @@ def specify(
 ) -> Task:
     """What it takes to run this stage, or the part `shard` of it, such as 2/4.
 
-    Raises RecipeError where no image could, StageError where a key is missing.
+    Raises RecipeError where no image could, StageError where a variable of the environment is missing.
     """
     if stage == "train" and recipe.train.template and Path(recipe.train.template).is_file():
         raise RecipeError(f"train.template: a container has no file {recipe.train.template}; name a template of TRL")
+    if stage == "judge" and recipe.calibration and recipe.calibration.file:
+        raise RecipeError(
+            f"calibration.file: a container has no file {recipe.calibration.file}; put it on the Hub, and name its `id`"
+        )
     engines = recipe.engines_of(stage)
     started = {engine.kind for engine in engines if not engine.url}
-    handed_on = {name: environment[name] for name in HANDED_ON if name in environment}
+    together = stage == "train" and recipe.train.machines > 1
+    if together:
+        place(recipe.train.machines, environment)  # which refuses what is incomplete
+    names = (*HANDED_ON, *(TOGETHER if together else ()))
+    handed_on = {name: environment[name] for name in names if name in environment}
     addresses = (handed_on.get("HF_ENDPOINT"), *(engine.url for engine in engines))
     return Task(
         stage=stage,
@@ -79,7 +92,8 @@ def specify(
         environment={**handed_on, "THINKIN_RECIPE": dump(recipe)},
         secrets={**_identity(token, environment), **_keys(engines, environment)},
         gpu=stage == "train" or bool(started),
-        loopback=any(_is_loopback(address) for address in addresses if address),
+        local=tuple(address for address in addresses if address and _is_loopback(address)),
+        together=together,
     )
 
 

@@ -53,7 +53,7 @@ def run(
     settings: dict[str, Any] = {
         "environment": {**task.environment, **task.secrets, "THINKIN_IMAGE": digest(name, found)},
         "labels": task.labels,
-        "network_mode": "host" if task.loopback else "bridge",
+        "network_mode": "host" if task.local or task.together else "bridge",
         "tmpfs": {"/tmp": ""},  # noqa: S108 - where TGI puts its sockets; all else is told to use a volume
         "volumes": {CACHE: {"bind": "/cache", "mode": "rw"}},
         "device_requests": _devices(gpus if gpus is not None else "all" if task.gpu else "none"),

@@ -24,6 +24,12 @@ def run(task: Task, api: HfApi, screen: Screen, image: str | None, flavor: str |
         raise RecipeError(
             f"{task.stage} needs a GPU: choose one with --flavor, `hf jobs hardware` lists them with prices"
         )
+    if task.together:
+        raise RecipeError(
+            "train.machines: no job knows another's address; take a --flavor with more GPUs, and processes"
+        )
+    if servers := [address for address in task.local if address != task.environment.get("HF_ENDPOINT")]:
+        raise RecipeError(f"{task.stage} asks a server at {servers[0]}, which a job cannot reach: give it a public url")
     try:
         job = api.run_job(
             image=image,

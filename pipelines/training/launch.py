@@ -17,6 +17,8 @@ from pipelines.recipe import Train
 from pipelines.tether import tethered
 
 ROOT = Path(__file__).parents[2]
+PORT = 29500
+"""Where the first machine awaits the others, unless MASTER_PORT says otherwise."""
 
 _ERROR = re.compile(r"^(?:\[\w+\]:\s*)?([\w.]*(?:Error|Exception|Interrupt)\b.*)")
 _LAUNCHER = ("ChildFailedError", "CalledProcessError", "RuntimeError: Subprocess")
@@ -28,7 +30,7 @@ class Place:
 
     rank: int = 0
     address: str = "127.0.0.1"
-    port: int = 29500
+    port: int = PORT
 
     @property
     def first(self) -> bool:
@@ -45,7 +47,7 @@ def place(machines: int, environment: Mapping[str, str] = os.environ) -> Place:
             f"train.machines is {machines}: set NODE_RANK on each of them (0 to {machines - 1}) and MASTER_ADDR to the "
             "address of the one whose NODE_RANK is 0"
         )
-    return Place(int(rank), address, int(environment.get("MASTER_PORT", Place.port)))
+    return Place(int(rank), address, int(environment.get("MASTER_PORT", PORT)))
 
 
 def one_disk(recipe: Train) -> bool:

@@ -33,7 +33,7 @@ class Acted:
         for event in self.events:
             if "jobResult" in event:
                 first, second, *_ = event["job"].split("/")
-                name = second.strip() if first == "pipeline" else re.sub(r"-\d+$", "", first)
+                name = re.sub(r"-\d+$", "", (second if first == "pipeline" else first).strip())
                 found.setdefault(name, []).append(event["jobResult"])
         return found
 
@@ -46,7 +46,7 @@ class Acted:
 
 
 def dispatch(
-    workflow: str,
+    workflow: str | Path,
     inputs: Mapping[str, str],
     secrets: Mapping[str, str],
     variables: Mapping[str, str],
@@ -69,6 +69,42 @@ def dispatch(
     (home / f"{len(list(home.glob('*.jsonl')))}.jsonl").write_text(ended.stdout + ended.stderr)  # to look at later
     lines = [line for line in ended.stdout.splitlines() if line.startswith("{")]
     return Acted(ended.returncode, tuple(json.loads(line) for line in lines), ended.stderr)
+
+
+def inlined(folder: Path) -> Path:
+    """pipeline.yml with stage.yml's job in the place of each call of it.
+
+    act ends a run at the first called workflow that fails (nektos/act#1793), where GitHub goes on with the jobs whose
+    condition wants it so; for a job of the workflow's own act does so, too.
+    """
+    pipeline, stage = (
+        yaml.safe_load(re.sub(r"^on:", "'on':", (WORKFLOWS / f"{name}.yml").read_text("utf-8"), flags=re.MULTILINE))
+        for name in ("pipeline", "stage")  # YAML 1.1 reads on as true
+    )
+    defaults = {name: told.get("default", "") for name, told in stage["on"]["workflow_call"]["inputs"].items()}
+    for name, job in pipeline["jobs"].items():
+        if "uses" in job:
+            kept = {key: job[key] for key in ("needs", "if", "strategy")}
+            pipeline["jobs"][name] = (
+                _filled(stage["jobs"]["stage"], {**defaults, **job["with"]}) | kept | {"name": name}
+            )
+    file = folder / "pipeline.yml"
+    file.write_text(yaml.safe_dump(pipeline, sort_keys=False), "utf-8")
+    return file
+
+
+def _filled(part: Any, given: Mapping[str, str]) -> Any:
+    """A part of a called workflow with what the caller gives in the place of its inputs."""
+    if isinstance(part, dict):
+        return {key: _filled(value, given) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_filled(value, given) for value in part]
+    return re.sub(r"\binputs\.([\w-]+)", lambda found: _term(given[found[1]]), part) if isinstance(part, str) else part
+
+
+def _term(value: str) -> str:
+    """As a part of an expression."""
+    return value[3:-2].strip() if value.startswith("${{") else f"'{value}'"
 
 
 def stubbed() -> set[str]:

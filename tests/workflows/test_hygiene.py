@@ -127,7 +127,10 @@ def test_every_job_ends_at_a_time_of_ours(name: str) -> None:
 def test_a_stage_is_guarded_by_its_environment_and_alone_on_its_part_of_the_repo() -> None:
     job = jobs("stage")["stage"]
     assert job["environment"] == "${{ inputs.environment }}"
-    assert job["concurrency"] == {"group": "${{ inputs.repo }} ${{ inputs.shard }}", "cancel-in-progress": False}
+    assert job["concurrency"] == {
+        "group": "${{ inputs.repo }} ${{ inputs.shard }}${{ inputs.rank }}",
+        "cancel-in-progress": False,
+    }
 
 
 def test_whoever_calls_a_stage_gives_all_that_it_asks_for_and_nothing_else() -> None:
@@ -145,7 +148,8 @@ def test_whoever_calls_a_stage_gives_all_that_it_asks_for_and_nothing_else() -> 
 def test_the_form_asks_for_what_the_readme_says_with_the_stages_as_choices() -> None:
     form = tree("pipeline")["on"]["workflow_dispatch"]["inputs"]
     assert set(form) == {
-        "recipe", "from", "to", "languages", "limit", "shards", "runner", "gpu-runner", "namespace", "dry-run",
+        "recipe", "from", "to", "languages", "limit", "shards", "runner", "gpu-runner", "train-runners", "namespace",
+        "dry-run",
     }  # fmt: skip
     for name, default in (("from", STAGES[0]), ("to", STAGES[-1])):
         assert form[name] == form[name] | {"type": "choice", "options": list(STAGES), "default": default}
@@ -196,7 +200,7 @@ def test_every_image_is_published_with_every_server_that_it_can_hold() -> None:
 def test_an_image_is_pushed_by_digest_tried_out_signed_and_only_then_named() -> None:
     found = jobs("images")["image"]["steps"]
     order = [step.get("name") for step in found if step.get("name")]
-    assert order[-4:] == ["Build and push by digest", "Try it out", "Sign its provenance", "Name it"]
+    assert order[-5:] == ["Pin the base", "Build and push by digest", "Try it out", "Sign its provenance", "Name it"]
     build = next(step["run"] for step in found if step.get("id") == "build")
     assert {"--provenance mode=max", "--sbom true"} <= set(re.findall(r"--(?:provenance|sbom) \S+", build))
     assert "push-by-digest=true" in build

@@ -2,8 +2,6 @@
 
 In the first run the teacher breaks down half-way; the second one finds it well again, as after "Re-run failed jobs"; a
 third one begins at evaluate. Training is what test_pipeline.py does for real; here the trained model is only named.
-act ends a run at the first called workflow that fails (nektos/act#1793), where GitHub goes on to the report: what that
-says of a failure is tested in test_plan.py.
 """
 
 import hashlib
@@ -16,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from acting import ACT, STUBS, Acted, dispatch
+from acting import ACT, STUBS, Acted, dispatch, inlined
 from llm_server import Script, serving
 
 from pipelines import hub, problems, recipes
@@ -95,7 +93,7 @@ def runs(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         recipe = home / "recipe.yaml"
         recipe.write_text(yaml.safe_dump(config(url), allow_unicode=True), "utf-8")
         run = Run(recipes.load(str(recipe)), hub.connect(None), Screen())
-        first = press(recipe, home, hub_server, to="choose")
+        first = press(recipe, home, hub_server, workflow=inlined(home), to="choose")
         published = len(candidates(run))
         script.faults.clear()
         second = press(recipe, home, hub_server, to="choose")
@@ -112,7 +110,13 @@ def publish_models(run: Run) -> None:
 
 
 def press(
-    recipe: Path, home: Path, endpoint: str, images: str = "none", runner: dict[str, str] | None = None, **changed: str
+    recipe: Path,
+    home: Path,
+    endpoint: str,
+    images: str = "none",
+    runner: dict[str, str] | None = None,
+    workflow: str | Path = "pipeline.yml",
+    **changed: str,
 ) -> Acted:
     inputs = {
         "recipe": str(recipe),
@@ -124,9 +128,7 @@ def press(
         **changed,
     }
     variables = {"HF_ENDPOINT": endpoint, "THINKIN_IMAGES": images}
-    return dispatch(
-        "pipeline.yml", inputs, {"HF_TOKEN": TOKEN, "GITHUB_TOKEN": "ghs_of_the_run"}, variables, home, runner
-    )
+    return dispatch(workflow, inputs, {"HF_TOKEN": TOKEN, "GITHUB_TOKEN": "ghs_of_the_run"}, variables, home, runner)
 
 
 def candidates(run: Run) -> list[Candidate]:
@@ -150,7 +152,16 @@ def test_a_stage_that_fails_stops_what_comes_after_it(runs: Runs) -> None:
     assert runs.first.code != 0
     results = runs.first.results()
     assert "failure" in results.pop("generate")
-    assert results == {"plan": ["success"], "prompts": ["success"]}
+    assert results == {"plan": ["success"], "prompts": ["success"], "report": ["success"]}
+
+
+def test_the_report_of_a_run_that_failed_says_which_stage_and_how_to_go_on(runs: Runs) -> None:
+    report = runs.first.summary().partition("## What became of")[2]
+    assert f"| generate | failure | [{runs.run.candidates}]" in report
+    assert "| judge | skipped | nothing yet |" in report
+    assert "**generate** did not come to its end" in report
+    assert "Re-run failed jobs" in report
+    assert "## Results" not in report
 
 
 def test_a_run_again_makes_only_what_is_missing(runs: Runs) -> None:
@@ -181,7 +192,7 @@ def test_a_dry_run_shows_the_plan_and_starts_nothing(hub_server: str, tmp_path: 
 def test_what_is_typed_into_the_form_is_never_run(hub_server: str, tmp_path: Path) -> None:
     mark = tmp_path / "run"
     typed = f"""x'"; touch {mark}; $(touch {mark}) `touch {mark}` #"""
-    fields = ("from", "to", "languages", "limit", "shards", "gpu-runner", "namespace")
+    fields = ("from", "to", "languages", "limit", "shards", "gpu-runner", "train-runners", "namespace")
     acted = press(written(tmp_path), tmp_path, hub_server, **dict.fromkeys(fields, typed))
     assert acted.results() == {"plan": ["failure"]}
     assert not mark.exists()

@@ -1,6 +1,7 @@
 """What the first and the last job of pipeline.yml compute: the jobs of each stage, and what became of them."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ NAMES = (
     "trainer",
     *(f"{image}-{server}" for image in ("generator", "evaluator") for server in ("tgi", "vllm")),
 )
+TWO_MACHINES = ("train.accelerate=fsdp2", "train.processes=8", "train.machines=2")
 IMAGES = {name: f"ghcr.io/some/fork/{name}@{DIGEST}" for name in NAMES}
 
 
@@ -31,8 +33,8 @@ def settings(**changed: Any) -> workflow.Settings:
     return workflow.Settings(**{**fields, "trusted_publishers": False, **changed})
 
 
-def planned(hub: Hub, recipe: str = "russian", **changed: Any) -> workflow.Jobs:
-    return workflow.plan(Run(recipes.load(recipe), hub, Screen()), STAGES, settings(**changed))
+def planned(hub: Hub, recipe: str = "russian", overrides: Sequence[str] = (), **changed: Any) -> workflow.Jobs:
+    return workflow.plan(Run(recipes.load(recipe, overrides), hub, Screen()), STAGES, settings(**changed))
 
 
 def test_a_stage_that_trains_or_starts_a_server_gets_a_gpu_and_its_guard(connected: Hub) -> None:
@@ -77,6 +79,24 @@ def test_the_shards_of_a_stage_are_distinct_and_only_some_stages_have_any(connec
     assert {job.shard for stage in ("prompts", "choose", "train") for job in jobs[stage]} == {""}
 
 
+def test_the_machines_of_one_training_get_a_rank_each_and_the_address_of_the_first(connected: Hub) -> None:
+    runners = ("node-a=10.0.0.1", "node-b")
+    (first, second) = planned(connected, overrides=TWO_MACHINES, train_runners=runners)["train"]
+    assert (first.runner, first.rank, first.address) == ("node-a", "0", "10.0.0.1")
+    assert (second.runner, second.rank, second.address) == ("node-b", "1", "10.0.0.1")
+    assert {(job.rank, job.address) for job in planned(connected)["train"]} == {("", "")}
+
+
+@pytest.mark.parametrize("runners", [(), ("node-a=10.0.0.1",), ("node-a", "node-b=10.0.0.1"), ("a=x", "b", "c")])
+def test_a_training_on_several_machines_without_a_runner_for_each_is_refused(
+    connected: Hub, runners: tuple[str, ...]
+) -> None:
+    with pytest.raises(RecipeError, match=r"name 2 runners in train-runners, the first .* as in node-a=10"):
+        planned(connected, overrides=TWO_MACHINES, train_runners=runners)
+    with pytest.raises(RecipeError, match=r"set train\.machines in the recipe"):
+        planned(connected, train_runners=("node-a=10.0.0.1", "node-b"))
+
+
 def test_what_a_job_publishes_as_is_the_very_repo_that_it_writes(connected: Hub) -> None:
     jobs = planned(connected, trusted_publishers=True)
     assert jobs["choose"][0].publisher == "datasets/acme/r1-russian"
@@ -110,5 +130,6 @@ def test_the_report_of_a_run_that_failed_says_what_to_press(connected: Hub, name
     }
     text = workflow.report(run, {job: {"result": result} for job, result in results.items()})
     assert "| generate | failure | nothing yet |" in text
+    assert "**generate** did not come to its end" in text
     assert "Re-run failed jobs" in text
     assert "## Results" not in text
