@@ -81,6 +81,8 @@ def _key(engine: Engine) -> str:
     key = os.environ.get(engine.api_key, "") if engine.api_key else ""
     if engine.api_key and not key:
         raise StageError(f"the environment variable {engine.api_key} is not set: {engine.model} needs its key")
+    if not key.isascii() or not key.isprintable():
+        raise StageError(f"the environment variable {engine.api_key} holds more than a key, such as a line break")
     return key
 
 

@@ -165,16 +165,6 @@ def test_one_who_gives_up_waiting_takes_nobodys_turn() -> None:
     asyncio.run(run())
 
 
-def test_a_proxy_of_the_environment_leads_to_others_and_not_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.llm.wire import _proxy
-
-    monkeypatch.setenv("http_proxy", "http://proxy:3128")
-    monkeypatch.setenv("no_proxy", "inside.example")
-    assert _proxy("http://outside.example/v1") == "http://proxy:3128"
-    assert _proxy("http://inside.example/v1") is None
-    assert _proxy("http://127.0.0.1:8000/v1") is None
-
-
 # --- retries
 
 
@@ -214,7 +204,7 @@ def test_an_answer_of_two_megabytes_is_read() -> None:
 
 
 def test_an_answer_that_would_fill_the_memory_is_a_bad_reply(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.llm.wire.LARGEST", 100_000)
+    monkeypatch.setattr("pipelines.llm.connections.LARGEST", 100_000)
     (error,) = failed(asked(Script(otherwise="я" * 100_000), 1, 1)[0])
     assert error.reason == "bad-reply"
 

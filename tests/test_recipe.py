@@ -149,6 +149,8 @@ def test_an_unknown_rank_column_is_named_with_those_there_are(column: str, file:
     ("override", "said"),
     [
         ("engines.writer.url=null", "kind openai needs url"),
+        ("engines.writer.url=localhost:8000/v1", "url must be an address such as"),
+        ("engines.writer.url=https://me:secret@host/v1", "url must be an address such as"),
         ("engines.writer={kind: llamacpp, model: m}", "kind llamacpp needs file"),
         ("imports=[{repo: a/b, file: f, sha256: '%s', origin: o, license: l}]" % ("0" * 64), "either path or wheels"),
         ("imports=[{repo: a/b, file: f, sha256: abc, path: p, origin: o, license: l}]", "match pattern"),

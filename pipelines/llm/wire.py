@@ -1,28 +1,19 @@
 """How a request travels: JSON over HTTP to one server, and what goes wrong on the way, as a `Fault`.
 
-`Wire` is what the doors need. `Direct` is for thousands of requests in flight; `public.Public` is openai's client.
+`Wire` is what the doors need. `Direct` is for thousands of requests in flight, over `connections`; `public.Public` is
+openai's client.
 """
 
-import socket
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
-import aiohttp
 from pydantic_core import from_json, to_json
-from yarl import URL
 
-CONNECT_WITHIN = 30.0
-KEEP_ALIVE = 4.0
-"""Seconds that an idle connection is kept: uvicorn closes it after 5, and a request that meets the closing is lost."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-SILENT = 60
-"""Seconds without a byte after which TCP asks whether the other end is still there."""
-LARGEST = 64 * 2**20
-"""Bytes of one answer: no chain is as long, and no server may fill the memory."""
+from pipelines.llm.connections import CONNECT_WITHIN, Connections, Late, Unreadable
+
 SHORT = 5
 """Characters up to which a key is no secret but a word that a server without keys is given, such as "none"."""
 
@@ -78,81 +69,46 @@ class Wire(Protocol):
 
 
 class Direct(Wire):
-    """Straight to the server through aiohttp, as many connections as there are requests.
+    """Straight to the server, as many connections as there are requests.
 
     The clients of openai and huggingface_hub look at every connection whenever something happens on one, which tells
     where thousands are under way; tests/benchmarks/generate.py compares them.
     """
 
     def __init__(self, url: str, key: str) -> None:
-        """Only inside a running event loop, as aiohttp wants it."""
+        """Only inside a running event loop."""
         self.url, self._key = url.rstrip("/"), key
-        headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, socket_factory=_socket),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=headers,
-            proxy=_proxy(self.url),
-        )
-        self._addresses: dict[str, URL] = {}
+        self._connections = Connections(self.url)
+        self._heads = dict[str, bytes]()
 
     async def post(self, path: str, body: Mapping[str, Any], seconds: float) -> Answer:
-        headers, content = await self._send("POST", path, to_json(body), seconds)
-        return read(headers, content, self._key)
+        if path not in self._heads:
+            self._heads[path] = self._head("POST", path, {"content-type": "application/json"})
+        content = to_json(body)
+        return await self._ask(b"%bcontent-length: %d\r\n\r\n%b" % (self._heads[path], len(content), content), seconds)
 
     async def get(self, path: str) -> Any:
-        headers, content = await self._send("GET", path, None, CONNECT_WITHIN)
-        return read(headers, content, self._key).body
+        return (await self._ask(self._head("GET", path, {}) + b"\r\n", CONNECT_WITHIN)).body
 
     async def close(self) -> None:
-        await self._session.close()
+        self._connections.close()
 
-    async def _send(
-        self, method: str, path: str, data: bytes | None, seconds: float
-    ) -> tuple[Mapping[str, str], bytes]:
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_WITHIN)
-        address = self._addresses.setdefault(path, URL(self.url + path))
+    def _head(self, method: str, path: str, headers: Mapping[str, str]) -> bytes:
+        key = {"authorization": f"Bearer {self._key}"} if self._key else {}
+        return self._connections.head(method, path, {"accept": "application/json", **headers, **key})
+
+    async def _ask(self, request: bytes, seconds: float) -> Answer:
         try:
-            async with self._session.request(
-                method, address, data=data, timeout=timeout, allow_redirects=False
-            ) as response:
-                content = await _content(response.content)
-                if response.status != 200:
-                    raise refusal(response.status, response.headers, content, self._key)
-                return response.headers, content
-        except TimeoutError:
-            raise Fault("timeout", f"no answer within {seconds:.0f} s") from None
-        except (aiohttp.ClientError, OSError) as error:
+            response = await self._connections.ask(request, seconds)
+        except Late as error:
+            raise Fault("timeout", line(error, self._key)) from None
+        except OSError as error:
             raise Fault("connection", line(error, self._key)) from None
-
-
-async def _content(stream: aiohttp.StreamReader) -> bytes:
-    parts, size = list[bytes](), 0
-    while part := await stream.readany():
-        parts.append(part)
-        size += len(part)
-        if size > LARGEST:
-            raise Fault("bad-reply", f"the server's answer is longer than {LARGEST} bytes")
-    return b"".join(parts)
-
-
-def _socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket that notices when the machine at the other end is gone: a chain can take an hour without a byte."""
-    family, kind, protocol, *_ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT)
-    return made
-
-
-def _proxy(url: str) -> str | None:
-    """What the environment names as proxy (https_proxy, no_proxy), asked once for all requests. None leads to
-    a server on this machine."""
-    address = URL(url)
-    if address.host in LOOPBACK or urllib.request.proxy_bypass(address.host or ""):
-        return None
-    return urllib.request.getproxies().get(address.scheme)
+        except Unreadable as error:
+            raise Fault("bad-reply", line(error, self._key)) from None
+        if response.status != 200:
+            raise refusal(response.status, response.headers, response.content, self._key)
+        return read(response.headers, response.content, self._key)
 
 
 def read(headers: Mapping[str, str], content: bytes, key: str) -> Answer:

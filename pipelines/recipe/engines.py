@@ -1,6 +1,7 @@
 """The models: what puts them on the Hub, what serves them, how they write."""
 
 import math
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,6 +10,7 @@ from pipelines import prices
 from pipelines.prices import Prices, TokenPrice
 from pipelines.recipe.config import Config
 
+_ADDRESS = re.compile(r"https?://[^\s/@?#]+(/[^\s@]*)?$")
 _SHARED_OUT = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size", "num-shard")
 """The options of vllm and tgi that say over how many GPUs."""
 
@@ -86,6 +88,8 @@ class Engine(Config):
             raise ValueError("kind llamacpp needs file: the GGUF file in the model's repo")
         if self.kind == "openai" and self.url is None:
             raise ValueError("kind openai needs url, such as https://api.openai.com/v1")
+        if self.url is not None and not _ADDRESS.match(self.url):
+            raise ValueError("url must be an address such as http://127.0.0.1:8000/v1")
         if self.batch and self.kind != "openai":
             raise ValueError("batch is for kind openai")
         return self

@@ -10,9 +10,10 @@ flight.
 Where other programs are at work, share and CPU suffer: compare the lines of one run, with `sockets` as the measure.
 
     stage            *generate* as a whole: prompts from an embedded Hub, chains taken apart, journal, checkpoints
-    door             `pipelines.llm` alone, through aiohttp
+    door             `pipelines.llm` alone
     public           `pipelines.llm` through openai's client, as judges of a remote API use it
     openai, huggingface_hub   the public clients by themselves, with their limits of connections raised
+    aiohttp          the same body and answer through aiohttp alone, for as many connections
     sockets          nothing but asyncio's streams: what no client can be below
 
 Each line is a run of its own in a fresh process. Wants an open-file limit above the requests in flight.
@@ -43,7 +44,7 @@ sys.path.insert(0, str(ROOT))
 SIGMA = 0.5
 SETTINGS = ((256, 0.2), (1024, 0.2), (4096, 4.0))
 """Requests in flight and the mean delay in seconds."""
-CLIENTS = ("sockets", "door", "stage", "public", "openai", "huggingface_hub")
+CLIENTS = ("sockets", "door", "stage", "aiohttp", "public", "openai", "huggingface_hub")
 PATIENCE = 240
 """Seconds for one line."""
 
@@ -195,6 +196,20 @@ async def sockets(url: str, parallel: int, requests: int) -> None:
     await in_flight(ask, parallel, requests)
 
 
+async def aiohttp_client(url: str, parallel: int, requests: int) -> None:
+    import aiohttp
+    from pydantic_core import from_json, to_json
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def ask(number: int) -> Any:
+            body = to_json({"messages": [{"role": "user", "content": QUESTION}], "seed": number})
+            async with session.post(f"{url}/chat/completions", data=body) as response:
+                return from_json(await response.read())
+
+        await in_flight(ask, parallel, requests)
+
+
 async def openai_client(url: str, parallel: int, requests: int) -> None:
     import httpx2
     import openai
@@ -285,6 +300,7 @@ def client(name: str, url: str, parallel: int, requests: int) -> None:
             "sockets": lambda: sockets(url, parallel, requests),
             "door": lambda: door(url, parallel, requests, public=False),
             "public": lambda: door(url, parallel, requests, public=True),
+            "aiohttp": lambda: aiohttp_client(url, parallel, requests),
             "openai": lambda: openai_client(url, parallel, requests),
             "huggingface_hub": lambda: hub_client(url, parallel, requests),
         }[name]
