@@ -9,6 +9,7 @@ import re
 import secrets
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from math import isnan
 from pathlib import Path
@@ -23,7 +24,7 @@ from markupsafe import Markup
 
 from pipelines import examples, instructions, plots, sections, tables
 from pipelines.examples import Pair
-from pipelines.facts import Facts
+from pipelines.facts import Facts, Past, known
 from pipelines.formats import FORMATS
 from pipelines.measures import ALL, TITLES, Difference, Line
 from pipelines.run import Run
@@ -36,6 +37,8 @@ _KINDS = {
     "choose": "conversations.md",
     "evaluate": "results.md",
 }
+HUB = "https://huggingface.co"
+"""Where clients go that are told nothing."""
 _WHOLE = (*FORMATS, "rejected", "failures", "calibration")
 """Configs of all languages together."""
 _METRICS = {"joint": "joint", "correct": "accuracy", "think_strict": "language_consistency"}
@@ -86,7 +89,8 @@ def model_card(
         "model-index": _model_index(run, results),
     }
     table = Markup(tables.markdown(results, differences)) if results else None  # noqa: S704 - it escapes
-    values = {"repo": run.model, "told": facts, "base": base, "table": table, "shown": shown}
+    overview = Markup(tables.overview(results, differences)) if results else None  # noqa: S704 - it escapes
+    values = {"repo": run.model, "told": facts, "base": base, "table": table, "overview": overview, "shown": shown}
     values |= {"plots": _plots(files), "merge": merge}
     return _card(front, before, "model.md", run, **values)
 
@@ -214,8 +218,40 @@ def interval(three: Sequence[float | None]) -> str:
     return f"{value:.2f}" if low is None or high is None or isnan(low) else f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
+def behind(told: Facts, stage: str) -> Past | Facts | None:
+    """What is known of a stage of the run: of this one itself, or of the one before as it was when it was read."""
+    return told if told.stage == stage else next((past for past in reversed(told.history) if past.stage == stage), None)
+
+
+def spent_on(past: Past | Facts) -> str:
+    """What a stage took: of models' tokens, GPUs and money only what there is."""
+    usages = [one.usage for one in past.spent]
+    requests, tokens = (
+        sum(one.requests for one in usages),
+        sum(one.prompt_tokens + one.completion_tokens for one in usages),
+    )
+    hours = known(one.gpu_hours for one in past.spent)
+    dollars = known(one.dollars for one in past.spent)
+    return ", ".join(
+        [
+            *([f"{requests:,} requests, {tokens:,} tokens"] if requests else []),
+            *([f"{number(hours)} GPU hours"] if hours else []),
+            *([money(dollars)] if dollars is not None else []),
+            duration(past.seconds),
+        ]
+    )
+
+
 def money(dollars: float) -> str:
     return f"US dollars {dollars:,.2f}" if dollars >= 1 or not dollars else f"US dollars {dollars:.4f}"
+
+
+def moment(text: str) -> str:
+    """A time of the facts for a person, as in 2026-11-25 16:05 UTC; as it is where it is none."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (ValueError, OverflowError):
+        return text
 
 
 def duration(seconds: float) -> str:
@@ -243,11 +279,15 @@ def _templates() -> Environment:
         "interval": interval,
         "money": money,
         "duration": duration,
+        "moment": moment,
     }
     environment.globals |= {
         "link": link,
         "steps": steps,
         "totals": totals,
         "language_name": instructions.language_name,
+        "spent_on": spent_on,
+        "behind": behind,
+        "HUB": HUB,
     }
     return environment

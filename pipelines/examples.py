@@ -46,5 +46,8 @@ def pairs(ways: Sequence[Way], rows: Callable[[], Iterable[Result]]) -> list[Pai
 def excerpt(row: Result) -> str:
     """The beginning of what was thought, and the answer."""
     thought = row.reasoning if row.reasoning is not None else "(no think block)"
-    more = "" if len(thought) <= LONGEST else f"\n[{len(thought) - LONGEST} more characters]"
-    return f"{thought[:LONGEST]}{more}\n\n{row.answer[:LONGEST]}".strip()
+    return f"{cut(thought)}\n\n{cut(row.answer)}".strip()
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n[{len(text) - LONGEST:,} more characters]"

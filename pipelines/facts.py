@@ -159,6 +159,18 @@ class Contract(Record):
         return ", ".join(["one choice per request", *phrases])
 
 
+class Past(Record):
+    """A stage that something was made by, in short: what it wrote, with which models, and what that took."""
+
+    stage: str
+    repo: str
+    revision: str
+    models: tuple[Input, ...] = ()
+    instructions: tuple[str, ...] = ()
+    spent: tuple[Spent, ...] = ()
+    seconds: float = 0.0
+
+
 class Facts(Record):
     stage: str
     recipe: str
@@ -190,8 +202,15 @@ class Facts(Record):
     """The container image that it ran in, by its digest; empty where it ran in none, or in one that was not told."""
     licences: Mapping[str, str] = {}
     """What the cards of inputs and models say, and of all that those were made from; empty where one says nothing."""
+    history: tuple[Past, ...] = ()
+    """The stages before, the first first, each as it was when this one read it."""
     details: Mapping[str, Any] = {}
     """What only this stage knows, for its card."""
+
+    def past(self, repo: str, revision: str) -> tuple[Past, ...]:
+        """What whoever reads this repo at this commit has behind it."""
+        told = {name: getattr(self, name) for name in ("stage", "models", "instructions", "spent", "seconds")}
+        return (*self.history, Past(repo=repo, revision=revision, **told))
 
 
 def now() -> str:

@@ -18,6 +18,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from pipelines import hub as hubs
+from pipelines.cards import moment
 from pipelines.errors import StageError
 from pipelines.facts import Facts, Input
 from pipelines.flow.items import FOLDERS
@@ -66,7 +67,7 @@ def run(what: str, screen: Screen) -> None:
     found = _find(hub, hub.repo(name), address, revision or None)
     walk = _Walk(hub)
     node = walk.row(found, row) if row else walk.repo(found.input)
-    screen.console.print(tree(node))
+    screen.console.print(tree(node), soft_wrap=False)
     screen.say(summary(node))
 
 
@@ -108,7 +109,7 @@ class _Walk:
         told = self._facts(then)
         if isinstance(told, str):
             return Node(title, state, (*notes, told))
-        made = f"{told.stage} of the recipe {told.recipe}, {told.updated}, source {told.source or 'unknown'}"
+        made = f"{told.stage}, recipe {told.recipe}, {moment(told.updated)}, source {told.source or 'unknown'}"
         parents = dict.fromkeys((*told.inputs, *told.models))
         return Node(title, state, (*notes, made), tuple(self.repo(parent) for parent in parents))
 

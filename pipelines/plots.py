@@ -8,7 +8,7 @@ language has a row of its own, so that 38 of them only make a plot longer.
 import io
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle
+from itertools import cycle, islice
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SCORES, FUNNEL, SPREAD = "plots/scores.png", "plots/funnel.png", "plots/spread.png"
 CAPTIONS = {
     SCORES: "Score per language with its 95 % interval, each way of asking, before and after training",
-    FUNNEL: "What is left after each step, per language",
+    FUNNEL: "How many were kept, and at which step the others were lost, per language",
     SPREAD: "Distributions per language: a dot for the median, a bar for the middle half, a line for the middle 90 %",
 }
 FUNNELS = ("generate", "judge", "choose")
@@ -42,7 +42,7 @@ WAYS = {
     "merged": (("#7d6fd6", "h"), ("#a35fc4", "p")),
 }
 """Colour and mark of the ways of asking each model, in the order of the recipe; then over again."""
-STEPS = ("#8b949e", "#6f93bd", "#4a86d0", "#2f7fe0", "#7d6fd6", "#a35fc4", "#c25599", "#c4620a")
+STEPS = ("#8b949e", "#c4620a", "#a3760f", "#c25599", "#7d6fd6", "#12918a", "#b0483c", "#7a7f2a")
 INCHES = 0.27
 """The height of a language's row, where it holds no more than two marks above one another."""
 DOTS = 110
@@ -145,22 +145,33 @@ def _dot(axis: "Axes", height: float, colour: str, mark: str, value: Sequence[fl
 
 
 def _funnel(counts: Counts) -> "Figure":
-    """Bars over one another, each step of its own colour, as shares of the first."""
-    languages = list(counts)
-    steps = list(dict.fromkeys(step for row in counts.values() for step in row))
+    """A bar for each language, as shares of its first step."""
+    languages, parts = list(counts), kept_and_lost(counts)
+    colours = dict(zip(parts, (AFTER, *islice(cycle(STEPS), len(parts))), strict=False))
     figure, ((axis,),) = _panels([len(languages)], 1)
-    for number, step in enumerate(steps):
-        first = [max(1, next(iter(counts[language].values()), 0)) for language in languages]
-        widths = [100 * counts[language].get(step, 0) / all_ for language, all_ in zip(languages, first, strict=True)]
-        axis.barh(range(len(languages)), widths, color=STEPS[number % len(STEPS)])
+    start = np.zeros(len(languages))
+    for label, widths in (next(iter(parts.items())), *reversed(list(parts.items())[1:])):
+        axis.barh(range(len(languages)), widths, left=start, color=colours[label])
+        start += widths
     for place, language in enumerate(languages):
         ends = list(counts[language].values())
         axis.text(101, place, f"{ends[0]:,} → {ends[-1]:,}", va="center", fontsize=8, color=INK)
     axis.set_xlim(0, 100)
     axis.set_xlabel("percent of the first step")
     _rows(axis, languages)
-    _legend(figure, [(_label(step), STEPS[number % len(STEPS)], "") for number, step in enumerate(steps)])
+    _legend(figure, [(_label(label), colour, "") for label, colour in colours.items()])
     return figure
+
+
+def kept_and_lost(counts: Counts) -> dict[str, list[float]]:
+    """Percent of the first step, for each language: what is left after the last, and what each step took; steps that
+    took nothing anywhere are left out."""
+    steps = list(dict.fromkeys(step for row in counts.values() for step in row))
+    left = np.array([[row.get(step, 0) for step in steps] for row in counts.values()], np.float64)
+    shares = 100 * left / np.maximum(1, left[:, :1])
+    lost = {f"lost at: {step}": shares[:, place] - shares[:, place + 1] for place, step in enumerate(steps[1:])}
+    named = {label: widths.tolist() for label, widths in lost.items() if widths.any()}
+    return {f"kept ({steps[-1]})": shares[:, -1].tolist(), **named}
 
 
 def _spread(told: Mapping[str, Mapping[str, Sequence[float]]]) -> "Figure":

@@ -57,7 +57,56 @@ def _rich(grid: Grid, width: int) -> Table:
 def markdown(lines: Sequence[Line], differences: Sequence[Difference]) -> str:
     """The same for a card, and of each difference all that is known."""
     tables = [_markdown(grid) for grid in grids(lines, differences)]
-    return "\n\n".join([*tables, *(escape(note) for note in notes(lines, differences))])
+    return "\n\n".join([*(escape(note) for note in notes(lines, differences, full=True)), *tables])
+
+
+def overview(lines: Sequence[Line], differences: Sequence[Difference]) -> str:
+    """For the top of a card: one table, and what training did in a sentence or two."""
+    told = [*headlines(differences), JOINT]
+    return "\n\n".join([*(escape(sentence) for sentence in told), _markdown(at_a_glance(lines))])
+
+
+JOINT = "Joint: thinks in its language in every segment, answers in it, and is right. Percent, with 95 % intervals."
+
+
+def at_a_glance(lines: Sequence[Line]) -> Grid:
+    """A line for each way of asking on each benchmark; of several languages that of all of them."""
+    several = {(line.benchmark, line.way) for line in lines if line.language == ALL}
+    mine = [line for line in lines if line.language == ALL or (line.benchmark, line.way) not in several]
+    order = list(dict.fromkeys(line.benchmark for line in mine))
+    mine.sort(key=lambda line: order.index(line.benchmark))
+    measures = ("think_strict", "answer_in_language", "correct", "joint")
+    head = ("benchmark", "way", "lang", "n", *(TITLES[measure] for measure in measures))
+    rows = [
+        (
+            line.benchmark,
+            line.way,
+            line.language,
+            _count(line.items),
+            *(shown(line.values[one], one) for one in measures),
+        )
+        for line in mine
+    ]
+    return Grid("At a glance", head, rows, names=3)
+
+
+def headlines(differences: Sequence[Difference]) -> list[str]:
+    """How the first trained way of asking stands against the best of the base model's, over all items, in each measure.
+    The first difference of two ways is that over the most items."""
+    found = list[str]()
+    way = next((one.way for one in differences), None)
+    for measure in ("joint", "correct"):
+        whole: dict[str, Difference] = {}
+        for one in differences:
+            if (one.way, one.measure) == (way, measure) and not isnan(one.value.mean):
+                whole.setdefault(one.other, one)
+        if whole:
+            least = min(whole.values(), key=lambda one: one.value.mean)
+            among = f", the best of the {len(whole)} ways of asking that it is compared with" if len(whole) > 1 else ""
+            doubt = "" if not least.value.low <= 0 <= least.value.high else ": they cannot tell it from no difference"
+            told = f"{_points(least)} percentage points against {least.other}{among}, over {least.items:,} items{doubt}"
+            found.append(f"{TITLES[measure].capitalize()}: {way} {told}.")
+    return found
 
 
 BESIDE = "The published figures rest on other questions, so only whether the intervals lie apart says something."
@@ -92,20 +141,20 @@ def _markdown(grid: Grid) -> str:
     return "\n".join([f"**{escape(grid.title)}**", "", head, rule, *rows])
 
 
-def notes(lines: Sequence[Line], differences: Sequence[Difference]) -> list[str]:
-    """How the tables are to be read, and where they say little."""
+def notes(lines: Sequence[Line], differences: Sequence[Difference], full: bool = False) -> list[str]:
+    """How the tables are to be read, and where they say little; `full` tells of the columns of the card, too."""
     found = list[str]()
     if lines:
         found.append(
-            "Percent of the n items, means over their k samples, each with its 95 % interval; tokens are counts, and "
-            "switches changes of language in 1,000 characters of thinking. Thinks in language: every segment does."
+            "Way: how the model is asked. Percent of the n items, means over their k samples, each with its 95 % "
+            "interval; tokens are counts, and switches changes of language in 1,000 characters of thinking. Thinks in "
+            "language: every segment does. Joint: it does, answers in the language, and is right."
         )
     if differences:
-        found.append(
-            "Differences are in percentage points, item by item, with 95 % interval; the card tells p, the same "
-            "corrected over languages and benchmarks (Holm), and least: the smallest true difference that so many "
-            "items would show in four runs of five."
-        )
+        more = "p, corrected (over languages and benchmarks, by Holm) and least, the smallest true difference that so "
+        more += "many items would show in four runs of five"
+        told = f"; beside it {more}" if full else f"; the card tells {more}"
+        found.append(f"Differences are in percentage points, item by item, with 95 % interval{told}.")
     if any(difference.measure == "tax" for difference in differences):
         found.append("Native tax: how much more often the same model is right when it thinks in English.")
     if missing := max((difference.missing for difference in differences), default=0):

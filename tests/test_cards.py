@@ -17,10 +17,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from rows import result
 
-from pipelines.cards import data_card, fenced, model_card
+from pipelines.cards import data_card, fenced, model_card, moment
 from pipelines.estimates import Estimate, Paired
 from pipelines.examples import Pair
-from pipelines.facts import Facts, Input, Spent, Usage
+from pipelines.facts import Facts, Input, Past, Spent, Usage
 from pipelines.measures import TITLES, Difference, Line
 from pipelines.recipe import Evaluate, Recipe
 from pipelines.run import Run
@@ -247,6 +247,48 @@ def test_numbers_of_the_facts_stand_in_the_card() -> None:
         assert number in body
 
 
+def test_a_card_tells_what_the_stages_before_took() -> None:
+    used = Spent(model="m", usage=Usage(requests=1200, prompt_tokens=3000, completion_tokens=4000), dollars=2.5)
+    model = Input(repo="org/m", kind="model", revision="d" * 40)
+    past = Past(
+        stage="generate", repo="me/demo-candidates", revision="e" * 40, models=(model,), spent=(used,), seconds=90
+    )
+    body = data_card(run(), "me/demo", facts("choose", history=(past,)), FILES)
+    assert (
+        "at eeeeeeeeeeee | org/m at dddddddddddd | 1,200 requests, 7,000 tokens, US dollars 2.50, 1 min 30 s |" in body
+    )
+
+
+def test_the_card_of_the_chosen_rows_shows_one_whatever_it_says() -> None:
+    for text in NASTY:
+        shown = [{"language": "ru", "user": text, "assistant": f"<think>\n{text}\n</think>\n\n```\n# {text}"}]
+        usual = [{"language": "ru", "user": "q", "assistant": "a"}]
+        body, plain = (
+            data_card(run(), "me/x", facts("choose", details={"examples": rows}), FILES) for rows in (shown, usual)
+        )
+        assert shape(split(body)[1]) == shape(split(plain)[1])
+    assert "## Example" in plain
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("2026-11-25T16:05:14+00:00", "2026-11-25 16:05 UTC"),
+        ("2026-11-25T16:05:14+02:00", "2026-11-25 14:05 UTC"),
+        ("<b>", "<b>"),
+    ],
+)
+def test_a_time_is_told_in_one_form(text: str, told: str) -> None:
+    assert moment(text) == told
+
+
+def test_a_hub_that_clients_ask_by_themselves_is_not_named() -> None:
+    given = run()
+    assert "HF_ENDPOINT" in data_card(given, "me/x", facts("choose"), FILES)
+    given.hub.api.endpoint = "https://huggingface.co"
+    assert "HF_ENDPOINT" not in data_card(given, "me/x", facts("choose"), FILES)
+
+
 def test_the_card_of_the_judged_rows_tells_what_the_order_of_the_checks_spared() -> None:
     judges = [
         {"judge": "fluency", "opinions": 2, "tokens": 200, "everything": 400},
@@ -346,7 +388,7 @@ def test_a_text_cannot_close_the_fence_around_it(text: str) -> None:
 
 
 def test_a_card_shows_the_plots_that_lie_beside_it_and_no_others() -> None:
-    funnel = "![What is left after each step, per language](plots/funnel.png)"
+    funnel = "![How many were kept, and at which step the others were lost, per language](plots/funnel.png)"
     assert funnel in data_card(run(), "me/x", facts("judge"), [*FILES, "plots/funnel.png"])
     assert "plots/" not in data_card(run(), "me/x", facts("judge"), FILES)
     assert "](plots/scores.png)" in model_card(run(), facts("train"), [line("b")], files=["plots/scores.png"])

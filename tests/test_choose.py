@@ -150,11 +150,12 @@ def test_the_training_example_is_the_plain_prompt_and_the_canonical_response() -
 
 
 @pytest.mark.parametrize(
-    ("purity", "written_in", "origin"), [(1.0, "ru", "native"), (1.0, "en", "translated"), (0.9, "ru", "mixed")]
+    ("purity", "translator", "origin"), [(1.0, None, "native"), (1.0, "m", "translated"), (0.9, None, "mixed")]
 )
-def test_a_training_example_tells_the_origin_of_its_chain(purity: float, written_in: str, origin: str) -> None:
+def test_a_training_example_tells_the_origin_of_its_chain(purity: float, translator: str | None, origin: str) -> None:
     row = judged("a", think_purity=purity)
-    asked = row.prompt.model_copy(update={"source_language": written_in})
+    # a problem that was written in both languages is no translation
+    asked = row.prompt.model_copy(update={"source_language": "en", "translator": translator})
     assert conversation(row.model_copy(update={"prompt": asked}), None).origin == origin
 
 
@@ -192,6 +193,6 @@ def test_no_other_candidate_takes_the_place_of_one_that_is_held_out() -> None:
 def test_the_funnel_ends_with_what_was_chosen() -> None:
     passed = {"ru": {"generated": 9, "answer": 5}, "uk": {"generated": 1, "answer": 0}}
     assert funnel(passed, {"ru": 1}, {"ru": 2}) == {
-        "ru": {"generated": 9, "answer": 5, "no benchmark item": 4, "chosen": 2},
-        "uk": {"generated": 1, "answer": 0, "no benchmark item": 0, "chosen": 0},
+        "ru": {"generated": 9, "answer": 5, "decontaminated": 4, "chosen": 2},
+        "uk": {"generated": 1, "answer": 0, "decontaminated": 0, "chosen": 0},
     }

@@ -143,3 +143,13 @@ def test_a_model_and_a_data_set_of_one_name_are_told_apart(publish: Publish) -> 
     with pytest.raises(StageError, match=f"datasets/{data.repo}"):
         shown(data.repo)
     assert data.revision[:12] in shown(f"datasets/{data.repo}")
+
+
+def test_nothing_is_cut_on_a_narrow_screen(publish: Publish) -> None:
+    repo = publish("model", "train", [publish("data", "choose", [publish("prompts", "prompts")])], kind="model").repo
+    console = Console(file=io.StringIO(), width=60, force_terminal=False)
+    lineage.run(repo, Screen(console))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= 60
+    assert "".join(text.split()).count("unknown") == 3  # the end of each line of what made it

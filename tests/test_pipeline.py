@@ -17,6 +17,7 @@ from tiny import make_student
 
 from pipelines import hub, lineage, problems, recipes
 from pipelines.errors import StageError
+from pipelines.recipe import STAGES
 from pipelines.records import Candidate, Conversation, Judged, Prompt, Result
 from pipelines.run import Run
 from pipelines.screen import Screen
@@ -164,6 +165,18 @@ def test_english_thinking_and_wrong_answers_are_rejected_with_their_reasons(fini
     assert all(row.reason for row in rejected)
 
 
+def test_each_stage_knows_the_stages_before_it_as_it_read_them(finished: Run) -> None:
+    for stage, before in (("prompts", 0), ("choose", 3), ("train", 4), ("evaluate", 5)):
+        repo, kind = finished.written(stage)
+        there = finished.hub.need(repo, kind, stage)
+        assert there.facts
+        # the merged model, too, was made by a training
+        assert list(dict.fromkeys(past.stage for past in there.facts.history)) == list(STAGES[:before])
+    generated = next(past for past in there.facts.history if past.stage == "generate")
+    assert (generated.repo, generated.models[0].repo) == (finished.candidates, "scripted")
+    assert sum(one.usage.requests for one in generated.spent) >= 2 * ROWS
+
+
 def test_judges_are_asked_only_about_what_passed_the_free_checks(finished: Run, script: Script) -> None:
     asked = [request for request in script.requests if "response_format" in request]
     assert (
@@ -198,7 +211,7 @@ def test_the_funnel_of_the_card_counts_the_published_rows(finished: Run) -> None
     assert snapshot.facts
     assert snapshot.facts.counts["ru"] == {
         "generated": 24, "structure": 24, "language": 18, "answer": 12, "fluency": 12, "logic": 12,
-        "no benchmark item": 8, "chosen": 4,
+        "decontaminated": 8, "chosen": 4,
     }  # fmt: skip
 
 

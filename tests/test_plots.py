@@ -80,6 +80,20 @@ def test_quantiles_are_those_of_the_values() -> None:
     assert spread.quantiles() == {"tokens": {"ru": [5.0, 25.0, 50.0, 75.0, 95.0]}}
 
 
+def test_a_funnel_tells_what_was_kept_and_at_which_step_the_rest_was_lost() -> None:
+    counts = {
+        "ru": {"generated": 200, "structure": 200, "language": 150, "chosen": 50},
+        "de": {"generated": 10, "structure": 10, "language": 10, "chosen": 10},
+        "fr": {"generated": 0, "structure": 0, "language": 0, "chosen": 0},
+    }
+    found = plots.kept_and_lost(counts)
+    assert found == {
+        "kept (chosen)": [25.0, 100.0, 0.0],
+        "lost at: language": [25.0, 0.0, 0.0],
+        "lost at: chosen": [50.0, 0.0, 0.0],
+    }
+
+
 def test_each_language_has_room_of_its_own() -> None:
     few, many = (plots.files(facts(count)) for count in (1, 38))
     assert set(few) == set(many) == plots.CAPTIONS.keys()

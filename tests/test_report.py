@@ -55,6 +55,9 @@ def page(**changed: Any) -> Page:
     values: dict[str, Any] = {
         "title": "a run",
         "made": "now",
+        "headlines": ["a headline"],
+        "glance": None,
+        "scores": [],
         "plots": [("a plot", "data:image/png;base64,iVBORw0KGgo=")],
         "repos": [("judge", "me/r-judged", "http://127.0.0.1:1/datasets/me/r-judged", told)],
         "grids": [
@@ -115,6 +118,8 @@ def test_nothing_out_of_a_row_runs_or_becomes_markup(tmp_path: Path) -> None:
         repos=[("judge", ATTACK, "http://127.0.0.1:1/" + ATTACK, told)],
         grids=[Grid(ATTACK, (ATTACK, "n"), [(ATTACK, ATTACK)], 1)],
         notes=[ATTACK],
+        headlines=[ATTACK],
+        glance=Grid(ATTACK, (ATTACK, "n"), [(ATTACK, ATTACK)], 1),
         plots=[(ATTACK, "data:image/png;base64,iVBORw0KGgo=")],
         chosen=chosen([conversation(1, ATTACK, ATTACK)], 5),
         asked=asked([answer], WAYS, 5),

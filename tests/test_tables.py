@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pipelines.measures import ALL, FEW, TITLES, Difference, collect, compare, summarise
 from pipelines.records import Result
-from pipelines.tables import COST, DETAIL, FORM, markdown, render
+from pipelines.tables import COST, DETAIL, FORM, at_a_glance, headlines, markdown, overview, render
 from tests.rows import result
 
 
@@ -90,3 +90,27 @@ def test_what_no_item_can_say_is_a_dash() -> None:
     card = markdown(summarise(collect(answers("a", 0, 40))), ())
     assert "∞" in card  # tokens for each right answer, where none is right
     assert "nan" not in card
+
+
+def test_a_card_begins_with_what_training_did_against_the_best_of_the_other_ways() -> None:
+    rows = [*answers("base", 10, 80), *answers("told", 35, 80), *answers("trained", 40, 80)]
+    differences = [*apart(rows, "trained", "base"), *apart(rows, "trained", "told")]
+    (told,) = headlines(differences)
+    assert told.startswith("Joint: trained +6 (")
+    assert "percentage points against told, the best of the 2 ways of asking that it is compared with" in told
+    assert told.endswith("over 80 items.")
+    doubtful = [*answers("told", 39, 80), *answers("trained", 40, 80)]
+    assert headlines(apart(doubtful, "trained", "told"))[0].endswith(
+        "80 items: they cannot tell it from no difference."
+    )
+    assert headlines([]) == []
+    card = overview(summarise(collect(rows)), differences)
+    assert card.index("percentage points") < card.index("| benchmark |")
+
+
+def test_at_a_glance_several_languages_are_one_line() -> None:
+    rows = [
+        row for language in ("ru", "de") for way in ("base", "trained") for row in answers(way, 3, 5, language=language)
+    ]
+    found = at_a_glance(summarise(collect(rows)))
+    assert [row[:4] for row in found.rows] == [("b", "base", "all", "10*"), ("b", "trained", "all", "10*")]

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from typing import Any, Generic
 
 from pipelines import cards, facts, plots, recipe
 from pipelines.errors import PublishConflict
-from pipelines.facts import Contract, Counts, Facts, Input, Spent, Usage, added, all_shards
+from pipelines.facts import Contract, Counts, Facts, Input, Past, Spent, Usage, added, all_shards
 from pipelines.flow import parts
 from pipelines.flow.branch import Branch
 from pipelines.flow.items import R
@@ -223,8 +223,13 @@ class Publisher(Generic[R]):
             source=facts.source(),
             image=facts.image(),
             licences=self._inherited((*self.inputs, *(models | self.models).values())),
+            history=self._history,
             details=details or {},
         )
+
+    @cached_property
+    def _history(self) -> tuple[Past, ...]:
+        return self.run.hub.history(self.inputs)
 
     def _inherited(self, reads: Iterable[Input]) -> dict[str, str]:
         for read in reads:

@@ -33,7 +33,7 @@ from huggingface_hub.utils import build_hf_headers
 from pydantic import ValidationError
 
 from pipelines.errors import HubAway, PublishConflict, StageError, Unavailable
-from pipelines.facts import Facts, Input
+from pipelines.facts import Facts, Input, Past
 from pipelines.hub import trusted_publisher
 from pipelines.hub.remote import Remote
 from pipelines.hub.replies import asked_to_wait, asking, reason, unreachable
@@ -110,16 +110,31 @@ class Hub:
         """By repo what its card says, or what the facts of the run that made it know of all behind it."""
         if read.repo.count("/") != 1:
             return {}
+        info, told = self._at(read)
+        if told:
+            return dict(told.licences)
+        said = (info.card_data or {}).get("license") if info else None
+        return {read.repo: ", ".join(map(str, said)) if isinstance(said, list) else str(said or "")}
+
+    def history(self, reads: Iterable[Input]) -> tuple[Past, ...]:
+        """The stages that made what is read, those before them with them."""
+        repos = [read for read in reads if read.repo.count("/") == 1]
+        found = ((read.repo, *self._at(read)) for read in repos)
+        known = (told.past(repo, str(info.sha)) for repo, info, told in found if info and told)
+        return tuple(dict.fromkeys(past for several in known for past in several))
+
+    def _at(self, read: Input) -> tuple[Any, Facts | None]:
+        """What the Hub says of a repo at the commit that was read, None where it says nothing; and the facts of the run
+        that made it. A model was made by its training, whatever came after."""
         kind: Kind = "model" if read.kind == "model" else "dataset"
         try:
             info = self._info(read.repo, kind, read.revision or None)
             told = [one.rfilename for one in info.siblings or () if re.fullmatch(r"run/\w+\.json", one.rfilename)]
-            if told:
-                return dict(Facts.model_validate_json(self.text(read.repo, kind, str(info.sha), told[0])).licences)
+            path = "run/train.json" if "run/train.json" in told else next(iter(told), None)
+            text = self.text(read.repo, kind, str(info.sha), path) if path else None
+            return info, Facts.model_validate_json(text) if text else None
         except (RepositoryNotFoundError, RevisionNotFoundError, ValidationError, StageError):
-            return {read.repo: ""}
-        said = (info.card_data or {}).get("license")
-        return {read.repo: ", ".join(map(str, said)) if isinstance(said, list) else str(said or "")}
+            return None, None
 
     def contents(self, snapshot: Snapshot) -> dict[str, str]:
         """The hash of each file by its path."""

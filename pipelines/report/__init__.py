@@ -18,7 +18,7 @@ from markupsafe import Markup
 from pipelines import cards, facts, instructions, plots, reference, tables
 from pipelines.errors import StageError
 from pipelines.facts import Facts
-from pipelines.hub import Snapshot
+from pipelines.measures import Difference, Line
 from pipelines.recipe import STAGES
 from pipelines.records import Conversation, Failure, Result
 from pipelines.report import judges
@@ -38,9 +38,13 @@ class Page:
     made: str
     repos: Sequence[tuple[str, str, str, Facts]]
     """Stage, repo and its address, and the facts of the run that wrote it."""
+    headlines: Sequence[str]
+    glance: Grid | None
+    """The table that comes first; None where nothing is evaluated."""
+    scores: Sequence[tuple[str, str]]
     grids: Sequence[Grid]
     plots: Sequence[tuple[str, str]]
-    """Of each the caption, and the picture as an address that holds it."""
+    """Like `scores`: of each the caption, and the picture as an address that holds it."""
     notes: Sequence[str]
     chosen: Sequence[Case]
     asked: Sequence[Case]
@@ -59,6 +63,7 @@ def collect(run: Run, per_language: int) -> Page:
     """Whatever is published by now; a StageError where nothing is."""
     repos = list[tuple[str, str, str, Facts]]()
     measured, judged, failed, notes = list[Grid](), list[Grid](), list[Grid](), list[str]()
+    headlines, glance, scores = list[str](), None, list[tuple[str, str]]()
     kept, answered = list[Case](), list[Case]()
     for stage in STAGES:
         repo, kind = run.written(stage)
@@ -75,23 +80,42 @@ def collect(run: Run, per_language: int) -> Page:
             rows = (row for folder in ("data", "rejected") for row in run.hub.rows(snapshot, Conversation, folder))
             kept = chosen(rows, per_language)
         elif stage == "evaluate":
-            measured, told = results(run, snapshot)
+            lines, differences = evaluate.lines_of(run, run.hub.rows(snapshot, Result))
+            measured, told = results(run, lines, differences)
             notes = [*told, *notes]
+            headlines, glance = [*tables.headlines(differences), tables.JOINT], tables.at_a_glance(lines)
+            scored = snapshot.facts.model_copy(
+                update={"details": {"scores": plots.scores(lines, run.recipe.evaluate.ways)}}
+            )
+            scores = pictures(stage, scored)
             answered = asked(run.hub.rows(snapshot, Result), run.recipe.evaluate.ways, per_language)
     if not repos:
         raise StageError(f"nothing of {run.recipe.name} is published yet: run the recipe first")
     grids = [*measured, *judged, *failed, *(funnel(stage, told) for stage, _, _, told in repos if told.counts)]
-    drawn = [plot for stage, _, _, told in repos for plot in pictures(stage, told)]
+    drawn = [plot for stage, _, _, told in repos if stage != "evaluate" for plot in pictures(stage, told)]
     ways = run.recipe.evaluate.ways
     after = next((way.name for way in ways if way.model == "trained"), None)
     names = [way.name for way in ways]
-    return Page(run.recipe.name, facts.now(), repos, grids, drawn, notes, kept, answered, names, after)
+    return Page(
+        title=run.recipe.name,
+        made=facts.now(),
+        repos=repos,
+        headlines=headlines,
+        glance=glance,
+        scores=scores,
+        grids=grids,
+        plots=drawn,
+        notes=notes,
+        chosen=kept,
+        asked=answered,
+        ways=names,
+        after=after,
+    )
 
 
-def results(run: Run, snapshot: Snapshot) -> tuple[list[Grid], list[str]]:
+def results(run: Run, lines: Sequence[Line], differences: Sequence[Difference]) -> tuple[list[Grid], list[str]]:
     """The tables of an evaluation, ours beside a reference's at their end, and what is to be said about them."""
-    lines, differences = evaluate.lines_of(run, run.hub.rows(snapshot, Result))
-    grids, notes = tables.grids(lines, differences), tables.notes(lines, differences)
+    grids, notes = tables.grids(lines, differences), tables.notes(lines, differences, full=True)
     if others := evaluate.beside(run, lines):
         grids.append(tables.beside_grid(others, reference.published().model))
         notes.append(tables.BESIDE)
@@ -131,6 +155,7 @@ def render(page: Page) -> str:
     return environment.get_template("page.html").render(
         page=page,
         language_name=instructions.language_name,
+        moment=cards.moment,
         script=Markup(script),  # noqa: S704 - our own file
         style=Markup(style),  # noqa: S704 - our own file
         script_digest=_digest(script),

@@ -16,6 +16,7 @@ import numpy as np
 
 from pipelines import chains, held_out, plots
 from pipelines.contamination import Index
+from pipelines.examples import LANGUAGES, cut
 from pipelines.facts import Counts
 from pipelines.flow import Output, Placed
 from pipelines.formats import Formats
@@ -44,10 +45,13 @@ def run(run: Run) -> None:
         held = held_out.load(run)
         places = Places(_judged(run, source), run.recipe.choose, held.index(run))
         chosen, contaminated, spread = Counter[str](), Counter[str](), plots.Spread()
+        examples: dict[str, Conversation] = {}
         for row in _judged(run, source):
             reason = places.reason(row)
-            output.add(Placed(conversation(row, reason), row.prompt.language, "rejected" if reason else "data"))
+            made = conversation(row, reason)
+            output.add(Placed(made, row.prompt.language, "rejected" if reason else "data"))
             if reason is None:
+                examples.setdefault(row.prompt.language, made)
                 formats.add(row)
                 spread.add(row.prompt.language, tokens=row.completion_tokens, share=row.think_purity)
             chosen[row.prompt.language] += reason is None
@@ -56,9 +60,17 @@ def run(run: Run) -> None:
         told = source.facts.details if source.facts else {}
         judges = {name: value for name, value in told.items() if name in JUDGES}
         details = {"compared": compared, "not_compared": [str(one) for one in held.skipped], **judges}
-        details["spread"] = spread.quantiles()
+        details |= {"spread": spread.quantiles(), "examples": shown(examples, run.recipe.languages)}
         counts = funnel(source.facts.counts if source.facts else {}, contaminated, chosen)
         output.finish_whole(counts, details, formats.finish())
+
+
+def shown(rows: Mapping[str, Conversation], languages: Iterable[str]) -> list[Mapping[str, str]]:
+    """What the card shows of the rows, one of a language, in the recipe's order."""
+    order = [rows[language] for language in languages if language in rows][:LANGUAGES]
+    return [
+        {"language": row.language, **{message.role: cut(message.content) for message in row.messages}} for row in order
+    ]
 
 
 def _judged(run: Run, source: Snapshot) -> Iterable[Judged]:
@@ -142,7 +154,7 @@ def conversation(row: Judged, reason: str | None) -> Conversation:
 def origin(row: Judged) -> Origin:
     if row.think_purity is not None and row.think_purity < 1.0:
         return "mixed"
-    return "native" if row.prompt.source_language == row.prompt.language else "translated"
+    return "translated" if row.prompt.translator else "native"
 
 
 def funnel(passed: Counts, contaminated: Mapping[str, int], chosen: Mapping[str, int]) -> Counts:
@@ -150,7 +162,7 @@ def funnel(passed: Counts, contaminated: Mapping[str, int], chosen: Mapping[str,
     return {
         language: {
             **counts,
-            "no benchmark item": min(counts.values(), default=0) - contaminated.get(language, 0),
+            "decontaminated": min(counts.values(), default=0) - contaminated.get(language, 0),
             "chosen": chosen.get(language, 0),
         }
         for language, counts in passed.items()

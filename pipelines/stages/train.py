@@ -198,6 +198,7 @@ def _facts(run: Run, inputs: tuple[Input, ...], report: Report, spending: Spendi
         source=facts.source(),
         image=facts.image(),
         licences={repo: said for read in inputs for repo, said in run.hub.licences(read).items()},
+        history=run.hub.history(inputs),
         details={
             "template": report.check.template,
             "why": report.check.why,
