@@ -284,13 +284,13 @@ def test_likelihood_without_log_probabilities_fails_at_once(door: Opener) -> Non
 
 
 @every
-def test_usage_counts_what_was_answered_and_nothing_else(door: Opener) -> None:
+def test_usage_counts_what_the_server_says_it_took_for_unusable_answers_too(door: Opener) -> None:
     async def use(opened: Door) -> tuple[int, int, int]:
         await opened.ask(QUESTION)
         await opened.ask(QUESTION)
         return opened.usage.requests, opened.usage.prompt_tokens, opened.usage.completion_tokens
 
-    assert through(Script(faults=["500", "two-choices"]), use, door) == (2, 20, 10)
+    assert through(Script(faults=["500", "two-choices", "no-usage"]), use, door) == (3, 30, 15)
 
 
 def test_a_reply_that_was_cut_off_says_so() -> None:

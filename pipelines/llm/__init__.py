@@ -12,9 +12,9 @@ puts it: a field `reasoning` or `reasoning_content`, or inline in the text.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from pipelines import chains
 from pipelines.facts import Contract, Usage
@@ -23,6 +23,8 @@ from pipelines.llm.retries import Budget, Mend, retried
 from pipelines.llm.wire import Fault, Wire
 from pipelines.recipe import Sampling
 from pipelines.records import Message
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Offer:
 
 
 class Door(ABC):
-    """A way to one served model. `usage` counts what was answered through it."""
+    """A way to one served model. `usage` counts what was answered through it, that which could not be used, too."""
 
     def __init__(self, wire: Wire, model: str, template: Template, limits: Limits | None = None) -> None:
         self.wire, self.model, self.template = wire, model, template
@@ -141,7 +143,18 @@ class Door(ABC):
         opening = request.opening.removeprefix("<think>").lstrip("\n") if opened else request.opening
         return before + opening
 
-    async def post(self, path: str, body: Mapping[str, Any], tokens: int) -> Any:
+    async def post(self, path: str, body: Mapping[str, Any], tokens: int, read: Callable[[Any], T]) -> T:
+        """What `read` makes of the answer to one request. One that it makes nothing of was paid for as well, as far as
+        the server says."""
+        answer = await self._sent(path, body, tokens)
+        try:
+            return read(answer)
+        except Fault:
+            if told := _told(answer):
+                self._count(*told)
+            raise
+
+    async def _sent(self, path: str, body: Mapping[str, Any], tokens: int) -> Any:
         """Send one request when its turn has come, and wait as long as so many tokens may take."""
         sent = await self.pace.enter()
         share = 1 / int(self.pace.limit)
@@ -182,3 +195,11 @@ class Door(ABC):
 
     def _count(self, prompt: int, completion: int) -> None:
         self.usage = self.usage.plus(Usage(requests=1, prompt_tokens=prompt, completion_tokens=completion))
+
+
+def _told(answer: Any) -> tuple[int, int] | None:
+    """Tokens of prompt and answer, as an OpenAI-compatible server says them."""
+    usage = answer.get("usage") if isinstance(answer, dict) else None
+    told = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(usage, dict) else []
+    counts = [number for number in told if isinstance(number, int)]
+    return (counts[0], counts[1]) if len(counts) == 2 else None

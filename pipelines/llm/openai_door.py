@@ -1,5 +1,6 @@
 """The door to any OpenAI-compatible server."""
 
+from functools import partial
 from typing import Any
 
 from pipelines.llm import Door, Limits, Offer, Reply, Request, Template
@@ -42,7 +43,9 @@ class OpenAIDoor(Door):
             body["repeat_penalty"] = body["repetition_penalty"] = sampling.repetition_penalty
         if request.opening:
             body |= {"prompt": self.prompt(request), "max_tokens": sampling.max_tokens}
-            return completion_reply(request.opening, await self.post("/completions", body, sampling.max_tokens))
+            return await self.post(
+                "/completions", body, sampling.max_tokens, partial(completion_reply, request.opening)
+            )
         if request.schema:
             schema = {"name": "answer", "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -51,8 +54,8 @@ class OpenAIDoor(Door):
         # the newer OpenAI models know max_completion_tokens alone, the other servers max_tokens alone
         body["max_tokens" if self.extensions else "max_completion_tokens"] = sampling.max_tokens
         body["messages"] = [message.model_dump() for message in request.messages]
-        answer = await self.post("/chat/completions", body, sampling.max_tokens)
-        return chat_reply(answer, request.alternatives)
+        read = partial(chat_reply, alternatives=request.alternatives)
+        return await self.post("/chat/completions", body, sampling.max_tokens, read)
 
     async def _likelihood(self, before: str, text: str) -> tuple[int, float]:
         body = {
@@ -63,7 +66,7 @@ class OpenAIDoor(Door):
             "logprobs": 0,
             "temperature": 0,
         }
-        found = only(await self.post("/completions", body, 0)).get("logprobs")
+        found = (await self.post("/completions", body, 0, only)).get("logprobs")
         scores, offsets = (
             (found.get("token_logprobs"), found.get("text_offset")) if isinstance(found, dict) else ([], [])
         )

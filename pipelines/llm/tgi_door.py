@@ -1,5 +1,6 @@
 """The door to TGI: its Messages API, and its native API where an opening has to be continued."""
 
+from functools import partial
 from typing import Any
 
 from pipelines.llm import Door, Offer, Reply, Request
@@ -46,8 +47,8 @@ class TGIDoor(Door):
             body["response_format"] = {"type": "json", "value": request.schema}
         if request.alternatives:
             body |= {"logprobs": True, "top_logprobs": MOST_ALTERNATIVES}
-        answer = await self.post("/v1/chat/completions", body, sampling.max_tokens)
-        return chat_reply(answer, request.alternatives)
+        read = partial(chat_reply, alternatives=request.alternatives)
+        return await self.post("/v1/chat/completions", body, sampling.max_tokens, read)
 
     async def _likelihood(self, before: str, text: str) -> tuple[int, float]:
         _, details = await self._generate(before + text, 1)
@@ -61,15 +62,18 @@ class TGIDoor(Door):
 
     async def _generate(self, prompt: str, tokens: int, **parameters: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """TGI's native API: the answer, and its details with the tokens of the prompt."""
+
+        def read(answer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+            details = answer.get("details") if isinstance(answer, dict) else None
+            details = details if isinstance(details, dict) else {}
+            prefill = details.get("prefill")
+            if not isinstance(prefill, list) or not all(isinstance(token, dict) for token in prefill):
+                raise Fault("bad-reply", "TGI sent no details of the generation")
+            return answer, details
+
         wanted = {"details": True, "decoder_input_details": True, "return_full_text": False, "max_new_tokens": tokens}
         wanted |= {name: value for name, value in parameters.items() if value is not None}
-        answer = await self.post("/generate", {"inputs": prompt, "parameters": wanted}, tokens)
-        details = answer.get("details") if isinstance(answer, dict) else None
-        details = details if isinstance(details, dict) else {}
-        prefill = details.get("prefill")
-        if not isinstance(prefill, list) or not all(isinstance(token, dict) for token in prefill):
-            raise Fault("bad-reply", "TGI sent no details of the generation")
-        return answer, details
+        return await self.post("/generate", {"inputs": prompt, "parameters": wanted}, tokens, read)
 
 
 def _number(value: Any) -> int:
