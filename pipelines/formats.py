@@ -5,12 +5,14 @@ lightblue   those of lightblue/reasoning-multilingual-R1-Llama-70B-train, the da
 sharegpt    `conversations` with `from` and `value`, as LLaMA-Factory and Axolotl read it
 """
 
+from array import array
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -102,7 +104,7 @@ class Formats:
     """Writes rows into `folder`, a parquet file for each format and language."""
 
     folder: Path
-    _names: dict[str, list[str]] = field(default_factory=dict)
+    _names: dict[str, "array[int]"] = field(default_factory=dict)
     _waiting: dict[str, list[Judged]] = field(default_factory=dict)
     _writers: dict[tuple[str, str], pq.ParquetWriter] = field(default_factory=dict)
     _open: ExitStack = field(default_factory=ExitStack)
@@ -115,7 +117,7 @@ class Formats:
 
     def add(self, row: Judged) -> None:
         language = row.prompt.language
-        self._names.setdefault(language, []).append(row.id)
+        self._names.setdefault(language, array("Q")).append(key(row.id))
         self._waiting.setdefault(language, []).append(row)
         if len(self._waiting[language]) == AT_ONCE:
             self._write(language)
@@ -126,7 +128,7 @@ class Formats:
             self._write(language)
         self._open.close()
         return {
-            part_path(name, language, self._names[language]): self._file(name, language)
+            part_path(name, language, np.array(self._names[language], np.uint64)): self._file(name, language)
             for name, language in self._writers
         }
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
@@ -20,9 +21,9 @@ from pipelines.ids import IdSet, Keys
 from pipelines.parquet import arrow_schema, read_rows
 from pipelines.records import Row
 
-BLOCK = 4 << 20
+BLOCK = 1 << 20
 """Bytes of JSON that are read at a time, unless one line is longer."""
-AT_ONCE = 32 << 20
+AT_ONCE = 8 << 20
 """Bytes of rows that are turned into row groups at a time."""
 
 
@@ -48,7 +49,8 @@ def write(
                 if place not in writers:
                     writers[place] = stack.enter_context(_Writer(folder / ".".join(place), schema))
                 writers[place].write(rows, without)
-    return [writer.part(*place) for place, writer in writers.items() if writer.names]
+    made = [writer.part(*place) for place, writer in writers.items()]
+    return [part for part in made if part]
 
 
 def rows(parts: Iterable[Part], record: type[R]) -> Iterator[R]:
@@ -60,7 +62,7 @@ def rows(parts: Iterable[Part], record: type[R]) -> Iterator[R]:
 class _Writer:
     file: Path
     schema: pa.Schema
-    names: list[str] = field(default_factory=list)
+    _keys: list[Keys] = field(default_factory=list[Keys])
 
     def __enter__(self) -> "_Writer":
         self._parquet = pq.ParquetWriter(self.file, self.schema, compression="zstd")
@@ -70,15 +72,19 @@ class _Writer:
         self._parquet.close()
 
     def write(self, table: pa.Table, without: IdSet | None) -> None:
+        names = ids.keys(table["id"].to_pylist())
         if without:
-            table = table.filter(pa.array(~without.holds(ids.keys(table["id"].to_pylist()))))
-        self.names += table["id"].to_pylist()
+            new = ~without.holds(names)
+            table, names = table.filter(pa.array(new)), names[new]
+        self._keys.append(names)
         self._parquet.write_table(table)
 
-    def part(self, folder: str, language: str) -> Part:
-        path = part_path(folder, language, self.names)
-        file = self.file.rename(self.file.parent / path.replace("/", "."))
-        return Part(path, file, ids.keys(self.names))
+    def part(self, folder: str, language: str) -> Part | None:
+        names = np.concatenate(self._keys)
+        if not names.size:
+            return None
+        path = part_path(folder, language, names)
+        return Part(path, self.file.rename(self.file.parent / path.replace("/", ".")), names)
 
 
 def _tables(segments: Iterable[Path], record: type[Row], longest: int) -> Iterator[pa.Table]:

@@ -1,10 +1,12 @@
 """What a repo holds at one commit, and where its rows lie."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.facts import Facts, Input
+from pipelines.ids import Keys, keys
 from pipelines.parquet import to_bytes
 from pipelines.records import Row, digest
 
@@ -41,8 +43,8 @@ class Snapshot:
 def part(folder: str, record: type[Row], rows: Sequence[Row], language: str) -> tuple[str, bytes]:
     """The path and the bytes of a parquet file; named after its ids: no two writers share a name, and the same rows
     are the same file."""
-    return part_path(folder, language, [row.id for row in rows]), to_bytes(record, rows)
+    return part_path(folder, language, keys([row.id for row in rows])), to_bytes(record, rows)
 
 
-def part_path(folder: str, language: str, names: Sequence[str]) -> str:
-    return f"{folder}/{language}/{digest(names)}.parquet"
+def part_path(folder: str, language: str, names: Keys) -> str:
+    return f"{folder}/{language}/{digest(hashlib.sha256(names.tobytes()).hexdigest())}.parquet"
