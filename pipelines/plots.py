@@ -45,6 +45,8 @@ WAYS = {
 STEPS = ("#8b949e", "#c4620a", "#a3760f", "#c25599", "#7d6fd6", "#12918a", "#b0483c", "#7a7f2a")
 INCHES = 0.27
 """The height of a language's row, where it holds no more than two marks above one another."""
+LONG = 12
+"""More languages than this, and what an axis says stands at the top, too."""
 DOTS = 110
 """To the inch."""
 
@@ -209,6 +211,9 @@ def _rows(axis: "Axes", languages: Sequence[str]) -> None:
     axis.set_ylim(max(1.5, len(languages) - 0.4) if len(languages) > 1 else 0.8, -0.6 if len(languages) > 1 else -0.8)
     axis.tick_params(colors=INK, labelsize=8, length=0)
     axis.xaxis.label.set(color=INK, fontsize=9)
+    if len(languages) > LONG:
+        axis.tick_params(labeltop=True)
+        axis.xaxis.set_label_position("top")
     axis.title.set_color(INK)
     axis._left_title.set_color(INK)  # pyright: ignore[reportAttributeAccessIssue]
     axis.grid(axis="x", color=INK, alpha=0.25, linewidth=0.6)

@@ -1,5 +1,7 @@
 from pipelines.measures import pairs
-from pipelines.recipe import Way
+from pipelines.recipe import Recipe, Way
+from pipelines.stages import evaluate
+from tests.test_recipe import TREE
 
 
 def way(name: str, instruction: str) -> Way:
@@ -28,3 +30,13 @@ def test_the_merged_model_meets_the_base_and_the_trained_model_asked_in_the_same
 
 def test_without_a_trained_way_nothing_is_compared() -> None:
     assert list(pairs([way("base", "plain.v1")])) == []
+
+
+def test_the_card_tells_what_the_models_are_told() -> None:
+    tree = TREE | {"languages": ["ru", "uk"]}
+    ways = [{"name": name, "model": "base", "instruction": name} for name in ("plain.v1", "opening.v1")]
+    recipe = Recipe.model_validate(tree | {"evaluate": tree["evaluate"] | {"ways": ways}})
+    plain, opening = evaluate.spoken(recipe)
+    assert plain["text"] == "[user]\n(the question)"
+    assert opening["instruction"].startswith("opening.v1.ru#")
+    assert "[assistant]\n<think>" in opening["text"]

@@ -79,6 +79,7 @@ def run(run: Run) -> None:
                 **scored(run, rows),
                 "seen_in_training": [overlap.model_dump() for overlap in overlaps],
                 "skipped": [str(one) for one in held.skipped],
+                "told": spoken(run.recipe),
             }
         )
         if told.complete:
@@ -101,6 +102,17 @@ def scored(run: Run, rows: Iterable[Result]) -> dict[str, object]:
     others = tables.beside(beside(run, lines), reference.published().model)
     table = "\n\n".join(filter(None, (tables.markdown(lines, apart), others)))
     return {"table": table, "scores": plots.scores(lines, run.recipe.evaluate.ways)}
+
+
+def spoken(recipe: Recipe) -> list[Mapping[str, str]]:
+    """What the models are told, for the card: the text of each instruction in the recipe's first language."""
+    tongue = recipe.languages[0]
+    loaded = {way.instruction: instructions.load(way.instruction, tongue) for way in recipe.evaluate.ways}
+    words = {"text": "(the question)", "language_name": instructions.language_name(tongue)}
+    return [
+        {"instruction": it.label, "text": "\n\n".join(f"[{one.role}]\n{one.content}" for one in it.messages(**words))}
+        for it in loaded.values()
+    ]
 
 
 def engines_of(run: Run, trained: Snapshot) -> dict[str, Engine]:
