@@ -23,8 +23,8 @@ from pipelines.records import Judged
 
 FLUENCY = "fluency"
 """The judge whose score is `think_fluency`."""
-AT_ONCE = 1_000
-"""Rows that are turned into a row group."""
+AT_ONCE = 500
+"""Rows that wait, of all languages together, before those of one become a row group."""
 
 _TEXT = pa.string()
 _TURNS = pa.list_(pa.struct([("from", _TEXT), ("value", _TEXT)]))
@@ -106,6 +106,7 @@ class Formats:
     folder: Path
     _names: dict[str, "array[int]"] = field(default_factory=dict)
     _waiting: dict[str, list[Judged]] = field(default_factory=dict)
+    _count: int = 0
     _writers: dict[tuple[str, str], pq.ParquetWriter] = field(default_factory=dict)
     _open: ExitStack = field(default_factory=ExitStack)
 
@@ -117,14 +118,15 @@ class Formats:
 
     def add(self, row: Judged) -> None:
         language = row.prompt.language
+        self._count += 1
         self._names.setdefault(language, array("Q")).append(key(row.id))
         self._waiting.setdefault(language, []).append(row)
-        if len(self._waiting[language]) == AT_ONCE:
-            self._write(language)
+        if self._count == AT_ONCE:
+            self._write(max(self._waiting, key=lambda one: len(self._waiting[one])))
 
     def finish(self) -> dict[str, Path]:
         """The files by their paths in the repo."""
-        for language in self._waiting:
+        for language in [language for language, rows in self._waiting.items() if rows]:
             self._write(language)
         self._open.close()
         return {
@@ -134,6 +136,7 @@ class Formats:
 
     def _write(self, language: str) -> None:
         rows, self._waiting[language] = self._waiting[language], []
+        self._count -= len(rows)
         for name, form in FORMATS.items():
             place = name, language
             if place not in self._writers:
