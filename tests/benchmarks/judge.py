@@ -1,11 +1,12 @@
-"""How fast a candidate passes all checks of *judge* that cost no request, on one core. By hand:
+"""How fast a candidate passes all checks of *judge* that cost no request, on one core and on all. By hand:
 
     python tests/benchmarks/judge.py [--chains 500]
 
 Taken apart, structure and loops, language of every segment, the answer found and checked: chains of 4,000 characters in
 Russian, every tenth with English sentences in it, with a number as the gold answer. Goal: at least 500 chains a second.
 Beside it stand the parts, and plain langid on the same chains, which only names the language of the whole. Seconds are
-those of the processor. A goal that is missed ends the run with exit code 1.
+those of the processor; those of the clock where one core is compared with all, as the stage uses them. A goal that is
+missed ends the run with exit code 1.
 """
 
 import argparse
@@ -14,12 +15,14 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import langid
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from pipelines import answers, chains, checks, language, lexicon
+from pipelines import answers, chains, checks, cores, language, lexicon
 from pipelines.recipe import Judge
 from pipelines.records import Candidate, Prompt
 
@@ -40,15 +43,18 @@ def response(chance: random.Random, words: dict[str, list[str]]) -> str:
     return chains.join("".join(sentences), f"Ответ: {chance.choice(('17', '17 рублей', '18', '17,0'))}")
 
 
-def checked(text: str) -> object:
+def candidate(text: str) -> Candidate:
     chain = chains.split(text)
-    candidate = Candidate(
+    return Candidate(
         id="c", prompt=QUESTION, sample=0, seed=1, reasoning=chain.reasoning, answer=chain.answer,
         defects=chain.defects, finish_reason="stop", prompt_tokens=1, completion_tokens=2, engine="openai", model="m",
         model_revision="",
         payload="x",
     )  # fmt: skip
-    return checks.checked(Judge(), "", candidate)
+
+
+def checked(text: str) -> object:
+    return checks.checked(Judge(), "", candidate(text))
 
 
 def answered(text: str) -> object:
@@ -67,21 +73,41 @@ def speed(check: Callable[[str], object], texts: Sequence[str]) -> float:
     return max(rounds)
 
 
+def on_all_cores(texts: Sequence[str]) -> tuple[float, float]:
+    """Candidates a second by the clock: here one after the other, and as the stage does it."""
+    some, check = [candidate(text) for text in texts], partial(checks.checked, Judge(), "")
+    start = time.monotonic()
+    for one in some:
+        check(one)
+    alone = len(some) / (time.monotonic() - start)
+    cores.WORTH = 0.0
+    with cores.spread(check, some * 8) as results:
+        list(islice(results, len(some)))  # until all processes are at work
+        start = time.monotonic()
+        many = sum(1 for _ in results)
+    return alone, many / (time.monotonic() - start)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chains", type=int, default=500)
     count = parser.parse_args().chains
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     chance, words = random.Random(0), lexicon.read("words")  # noqa: S311 - no secret
     texts = [response(chance, words) for _ in range(count)]
     checked(texts[0])  # loads the models
     langid.classify(texts[0])
+    there = sorted(os.sched_getaffinity(0))
+    alone, together = on_all_cores(texts)
+    os.sched_setaffinity(0, there[:1])
     everything = speed(checked, texts)
     print(f"all free checks          {everything:9,.0f} chains/s")
     print(f"  taken apart            {speed(chains.split, texts):9,.0f}")
     print(f"  languages              {speed(lambda text: language.report(text, language.LABELS), texts):9,.0f}")
     print(f"  answer found, checked  {speed(answered, texts):9,.0f}")
     print(f"plain langid.classify    {speed(langid.classify, texts[: count // 5]):9,.0f}")
+    print(
+        f"{len(there)} cores beside one      {together:9,.0f} beside {alone:,.0f}: {together / alone:.2f} times as many"
+    )
     print(f"{'met   ' if everything >= 500 else 'MISSED'} 500 chains a second")
     return everything < 500
 
