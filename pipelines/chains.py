@@ -31,6 +31,7 @@ TAIL = 1600  # characters at the end judged once more by themselves: that is whe
 TAIL_LOOP = 0.7
 SHORTEST = 5 * WINDOW  # characters of a text in which repeated lines mean something
 COPIED = 80  # a shorter reasoning may well recur inside a longer answer
+WORDS = 8  # of a reasoning, which an answer that repeats it has to hold
 
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 _INLINE = re.compile(r"`[^`\n]+`")
@@ -144,11 +145,12 @@ def repeated_share(text: str) -> float:
     if count < 2:
         return 0.0
     powers, inverses = _powers(1 << (len(points) - 1).bit_length())
-    sums = np.cumsum(points * powers[: len(points)])
+    sums = (points * powers[: len(points)]).cumsum()
     windows = sums[WINDOW - 1 :].copy()
     windows[1:] -= sums[: count - 1]
     windows *= inverses[:count]
-    hashes = np.sort((windows >> np.uint64(32)).astype(np.uint32))  # a chance collision moves the share by 1/count
+    hashes = (windows >> np.uint64(32)).astype(np.uint32)  # a chance collision moves the share by 1/count
+    hashes.sort()
     return int(np.count_nonzero(hashes[1:] == hashes[:-1])) / count
 
 
@@ -207,13 +209,20 @@ def _text_defects(reasoning: str, answer: str) -> list[str]:
     found: list[str] = []
     if not _WORD.search(answer):
         found.append("no-answer")
-    elif reasoning:
-        thought, said = " ".join(reasoning.split()), " ".join(answer.split())
-        if thought == said or (len(thought) >= COPIED and thought in said):
-            found.append("copied-think")
+    elif reasoning and _copied(reasoning, answer):
+        found.append("copied-think")
     if _loops(reasoning) or _loops(answer):
         found.append("loop")
     return found
+
+
+def _copied(reasoning: str, answer: str) -> bool:
+    """Whether the answer repeats the whole reasoning, whatever white space is between the words."""
+    said = " ".join(answer.split())
+    if " ".join(reasoning.split(maxsplit=WORDS)[:WORDS]) not in said:
+        return False  # a long reasoning is not taken apart for that
+    thought = " ".join(reasoning.split())
+    return thought == said or (len(thought) >= COPIED and thought in said)
 
 
 def _loops(text: str) -> bool:

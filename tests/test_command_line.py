@@ -10,11 +10,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from huggingface_hub import HfApi
 from llm_server import Script, serving
+
+from pipelines import problems
 
 ROOT = Path(__file__).parent.parent
 
@@ -158,10 +161,13 @@ def test_what_a_person_gets_wrong_is_one_line_on_stderr(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stage", ["prompts", "generate"])
 def test_a_stage_that_is_stopped_says_so_and_leaves_with_130(
-    hub_server: str, name: str, tmp_path: Path, number: signal.Signals
+    stage: str, hub_server: str, name: str, tmp_path: Path, number: signal.Signals
 ) -> None:
-    source = {"kind": "gym", "task": "gsm_symbolic", "rows": 2}
+    source: dict[str, Any] = {"kind": "gym", "task": "gsm_symbolic", "rows": 2}
+    if stage == "generate":
+        source = {"kind": "problems", "families": list(problems.FAMILIES), "rows": 2}  # which nobody has to translate
     way = {"name": "base", "model": "base", "instruction": "plain.v1"}
     script = Script(delay=60)
     with serving(script) as url:
@@ -176,7 +182,9 @@ def test_a_stage_that_is_stopped_says_so_and_leaves_with_130(
         }
         file = tmp_path / "recipe.yaml"
         file.write_text(yaml.safe_dump(recipe))
-        line = [sys.executable, "-m", "pipelines", "prompts", str(file)]
+        if stage == "generate":
+            assert command("prompts", str(file)).returncode == 0
+        line = [sys.executable, "-m", "pipelines", stage, str(file)]
         with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
             assert script.asked.wait(60)
             process.send_signal(number)

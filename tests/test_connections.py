@@ -5,18 +5,30 @@ import base64
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from pipelines.errors import StageError
 from pipelines.llm import connections
-from pipelines.llm.connections import Connections, Late, Response, Unreadable, proxy
+from pipelines.llm.addresses import proxy
+from pipelines.llm.connections import Connections, Late, Response, Unreadable
 
 GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood"
+
+
+@pytest.fixture(autouse=True, params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def _loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """*generate* runs on uvloop, all other stages on asyncio's own loop."""
+    monkeypatch.setattr(sys.modules[__name__], "run", request.param)
+
+
+run = asyncio.run
 Play = Callable[[int, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 """What a server does on its n-th connection."""
 
@@ -42,7 +54,7 @@ def meet(
 ) -> tuple[Any, int]:
     """What `use` makes of a server that plays so, and how many connections it took."""
 
-    async def run() -> tuple[Any, int]:
+    async def met() -> tuple[Any, int]:
         count = 0
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,7 +73,7 @@ def meet(
             finally:
                 opened.close()
 
-    return asyncio.run(run())
+    return run(met())
 
 
 async def once(opened: Connections, seconds: float = 5.0) -> Response:
@@ -271,7 +283,7 @@ def test_a_connection_that_the_server_closed_is_forgotten() -> None:
 def test_a_name_is_looked_up_once_for_all_that_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = list[str]()
 
-    async def use(opened: Connections) -> list[Response]:
+    async def use(there: Connections) -> list[Response]:
         loop = asyncio.get_running_loop()
         real = loop.getaddrinfo
 
@@ -280,10 +292,14 @@ def test_a_name_is_looked_up_once_for_all_that_connect(monkeypatch: pytest.Monke
             return await real("127.0.0.1", *rest, **options)
 
         monkeypatch.setattr(loop, "getaddrinfo", counted)
-        return await asyncio.gather(*(once(opened) for _ in range(10)))
+        opened = Connections(f"http://server.test:{there._server.port}")
+        try:
+            return await asyncio.gather(*(once(opened) for _ in range(10)))
+        finally:
+            opened.close()
 
-    meet(saying(GOOD), use)
-    assert asked.count("127.0.0.1") == 1
+    assert meet(saying(GOOD), use)[1] == 10
+    assert asked.count("server.test") == 1
 
 
 def test_a_name_that_nobody_knows_is_looked_up_again() -> None:
@@ -414,7 +430,7 @@ def test_a_proxy_that_refuses_says_so_without_its_password(
     answer: bytes, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(OSError, match=told) as caught:
-        asyncio.run(tunnelled(monkeypatch, 0, answer))
+        run(tunnelled(monkeypatch, 0, answer))
     assert "secret" not in str(caught.value)
 
 

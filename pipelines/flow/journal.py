@@ -72,7 +72,8 @@ class Journal(Generic[R]):
         place, row = (placed.folder, placed.language), placed.row
         if place not in self._heads:
             self._heads[place] = f'{{"folder":{json.dumps(place[0])},"language":{json.dumps(place[1])},"row":'.encode()
-        line = self._heads[place] + row.model_dump_json().encode() + b"}\n"
+        # what model_dump_json does, without the way from UTF-8 to text and back, which takes twice as long as the rest
+        line = self._heads[place] + row.__pydantic_serializer__.to_json(row) + b"}\n"
         with told(self.folder), self._guard:
             if self._error:
                 raise self._error

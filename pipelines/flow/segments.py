@@ -10,7 +10,6 @@ were brought to the disk, so what a process or a machine left broken can only be
 import os
 import struct
 import threading
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,7 @@ class Segment:
 
     def __init__(self, path: Path, form: str) -> None:
         self.path, self.rows, self.size, self.longest = path, 0, 0, 0
-        self._counts = dict[str, Counter[str]]()
+        self._counts = dict[str, dict[str, int]]()
         self._lines, self._index = _created(path), _created(path.with_suffix(INDEX))
         os.write(self._index, form.encode())
         self._waiting, self._indexed = bytearray(), FORM
@@ -53,7 +52,9 @@ class Segment:
             self._waiting += _ENTRY.pack(key, len(line), passed)
             self.rows, self.size, self.longest = self.rows + 1, self.size + len(line), max(self.longest, len(line))
             for language, steps in counts.items():
-                self._counts.setdefault(language, Counter()).update(steps)
+                total = self._counts.setdefault(language, {})
+                for step, count in steps.items():
+                    total[step] = total.get(step, 0) + count
 
     def sync(self) -> None:
         """Bring all lines to the disk, and then into the index. OSError where the disk refuses."""

@@ -1,8 +1,10 @@
 """Bounded concurrency: a step on every item, so many at a time, and a row or a failure of each."""
 
 import asyncio
+import gc
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Generic, TypeAlias
 
@@ -14,7 +16,9 @@ from pipelines.flow.items import Item, Placed, R, T
 from pipelines.flow.output import Output
 from pipelines.records import Failure
 
-READ_AT_ONCE = 64
+READ_AT_ONCE = 256
+SELDOM = 50_000
+"""New objects after which Python looks for those that only hold each other."""
 More: TypeAlias = Callable[[Item[T], Placed[R] | None], Iterable[Item[T]]]
 
 
@@ -53,7 +57,7 @@ async def each(
             bar.advance(note=f"{len(output.failures)} failed" if output.failures else "")
             await output.checkpoint_if_due()
 
-    with output.run.screen.bar(label or output.stage, total) as bar:
+    with output.run.screen.bar(label or output.stage, total) as bar, _collecting_seldom():
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(parallel):
@@ -73,13 +77,28 @@ async def each(
         raise StageError(f"all {failed} samples failed. {diagnosed(reasons, output.failures[-1].message)}")
 
 
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Rows and requests hold no circles: of 20,000 Python's collector freed 300 objects, and took a sixth of all
+    processor time, most of it for looking at what was there before."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(SELDOM, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
 class _Queue(Generic[T, R]):
-    """Items as the workers ask for them. They are read in a thread, a few at a time: what they are read from may have
-    to be fetched first, and the requests under way must not wait for that."""
+    """Items as the workers ask for them. They are read in a thread, a few at a time and a few ahead: what they are read
+    from may have to be fetched first, and the requests under way must not wait for that."""
 
     def __init__(self, items: Iterable[Item[T]], more: More[T, R] | None) -> None:
         self._items, self._more, self._ready = iter(items), more, deque[Item[T]]()
         self._turn, self._changed = asyncio.Lock(), asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
         self._ended, self._busy, self.taken = False, 0, 0
 
     async def next(self) -> Item[T] | None:
@@ -88,6 +107,7 @@ class _Queue(Generic[T, R]):
                 await self._fill()
         if not self._ready:
             return None
+        self._read_ahead()
         self.taken += 1
         self._busy += 1
         return self._ready.popleft()
@@ -95,15 +115,26 @@ class _Queue(Generic[T, R]):
     async def _fill(self) -> None:
         """Until there are items, or none will come any more."""
         while not self._ready:
-            if not self._ended:
-                read = await asyncio.to_thread(lambda: list(islice(self._items, READ_AT_ONCE)))
-                self._ready.extend(read)
-                self._ended = not read
+            self._read_ahead()
+            if self._reading:
+                await asyncio.shield(self._reading)
             elif self._more and self._busy:
                 self._changed.clear()
                 await self._changed.wait()
             else:
                 return
+
+    def _read_ahead(self) -> None:
+        if self._reading and self._reading.done():
+            self._reading.result()  # what went wrong with it, if anything did
+            self._reading = None
+        if self._reading is None and not self._ended and len(self._ready) < READ_AT_ONCE:
+            self._reading = asyncio.get_running_loop().create_task(self._read())
+
+    async def _read(self) -> None:
+        read = await asyncio.to_thread(lambda: list(islice(self._items, READ_AT_ONCE)))
+        self._ready.extend(read)
+        self._ended = not read
 
     @property
     def holds(self) -> bool:

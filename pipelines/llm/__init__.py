@@ -1,9 +1,9 @@
 """A door to a model, and the only place where a request to one is retried.
 
 `openai_door` leads to any OpenAI-compatible server, `tgi_door` to TGI; `replies` reads what either sends. `wire`
-carries a request (`public` does it with openai's client, `batches` many of them as a file), `pace` says when the server
-has room for it, `retries` whether it is worth another attempt. `probe` tries, before the first paid request, whether a
-server does what is going to be asked.
+carries a request over `connections` to one of the `addresses` (`public` does it with openai's client, `batches` many of
+them as a file), `pace` says when the server has room for it, `retries` whether it is worth another attempt. `probe`
+tries, before the first paid request, whether a server does what is going to be asked.
 
 One choice is asked for per request, each with its own seed, because TGI and `transformers serve` ignore `n`. A
 reply that does not hold exactly one choice is an error and no sample. Reasoning is taken from wherever the server
@@ -107,13 +107,13 @@ class Offer:
 
 
 class Door(ABC):
-    """A way to one served model. `usage` counts what was answered through it, that which could not be used, too."""
+    """A way to one served model."""
 
     def __init__(self, wire: Wire, model: str, template: Template, limits: Limits | None = None) -> None:
         self.wire, self.model, self.template = wire, model, template
         self.limits = limits or Limits()
         self.pace, self.budget = Pace(self.limits.parallel), Budget(self.limits.parallel)
-        self.usage = Usage()
+        self._requests = self._prompt_tokens = self._completion_tokens = 0
         self.opened, self._closed = time.monotonic(), 0.0
         self.revision = ""
         """The model's commit, where it is known: that of a server which was started here."""
@@ -179,6 +179,13 @@ class Door(ABC):
         await self.wire.close()
 
     @property
+    def usage(self) -> Usage:
+        """What was answered through it, that which could not be used, too."""
+        return Usage(
+            requests=self._requests, prompt_tokens=self._prompt_tokens, completion_tokens=self._completion_tokens
+        )
+
+    @property
     def hours(self) -> float:
         """How long it was there for us, the start of its server with it."""
         return ((self._closed or time.monotonic()) - self.opened) / 3600
@@ -194,7 +201,9 @@ class Door(ABC):
     async def _likelihood(self, before: str, text: str) -> tuple[int, float]: ...
 
     def _count(self, prompt: int, completion: int) -> None:
-        self.usage = self.usage.plus(Usage(requests=1, prompt_tokens=prompt, completion_tokens=completion))
+        self._requests += 1
+        self._prompt_tokens += prompt
+        self._completion_tokens += completion
 
 
 def _told(answer: Any) -> tuple[int, int] | None:

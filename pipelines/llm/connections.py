@@ -5,20 +5,18 @@ less than half of what it did through aiohttp (tests/benchmarks/generate.py). No
 """
 
 import asyncio
-import base64
 import socket
 import ssl
 import time
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from aiohappyeyeballs import start_connection
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from pipelines.errors import StageError
+from pipelines.llm import addresses
 
 CONNECT_WITHIN = 30.0
 KEEP_ALIVE = 4.0
@@ -27,7 +25,6 @@ LOOKED_UP = 10.0
 """Seconds that the addresses of a name are known."""
 NEXT_ADDRESS = 0.25
 """Seconds after which the next address is tried beside one that has not answered yet."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SILENT = 60
 """Seconds without a byte after which TCP asks whether the other end is still there."""
 LONGEST_HEAD, LINE = 65_536, 200
@@ -57,7 +54,7 @@ class Connections:
     """As many as there are requests under way; an idle one serves the next request. Only inside a running loop."""
 
     def __init__(self, url: str) -> None:
-        self._server, self._proxy = urlsplit(url), proxy(url)
+        self._server, self._proxy = urlsplit(url), addresses.proxy(url)
         self._tls = ssl.create_default_context() if self._server.scheme == "https" else None
         self._idle = dict[_Connection, float]()
         """Since when (monotonic), the last one at the end."""
@@ -69,11 +66,11 @@ class Connections:
         """A request up to its last header, which is still to come."""
         server = self._server
         target = quote(server.path + path, safe="/%:@!$&'()*+,;=~") + (f"?{server.query}" if server.query else "")
-        headers = {"host": _authority(server), "user-agent": "thinkin", **headers}
+        headers = {"host": addresses.authority(server), "user-agent": "thinkin", **headers}
         if self._proxy and not self._tls:
-            target = f"http://{_authority(server)}{target}"
-            headers |= _authorization(self._proxy)
-        return _head(f"{method} {target}", headers)
+            target = f"http://{addresses.authority(server)}{target}"
+            headers |= addresses.authorization(self._proxy)
+        return addresses.head(f"{method} {target}", headers)
 
     async def ask(self, request: bytes, seconds: float) -> Response:
         """The answer to a whole request; `Late`, `Unreadable`, or OSError where the connection is lost."""
@@ -109,7 +106,7 @@ class Connections:
                 name = self._server.hostname if self._tls else None
                 if self._proxy and self._tls:
                     outer, tunnel = await loop.create_connection(_Tunnel, sock=stream)
-                    await tunnel.to(_authority(self._server, whole=True), _authorization(self._proxy))
+                    await tunnel.to(addresses.authority(self._server, whole=True), addresses.authorization(self._proxy))
                     inner = await loop.start_tls(outer, connection, self._tls, server_hostname=name)
                     connection.connection_made(inner)
                 else:
@@ -239,7 +236,7 @@ class _Tunnel(asyncio.Protocol):
 
     async def to(self, server: str, headers: Mapping[str, str]) -> None:
         """OSError where the proxy does not make it."""
-        self._transport.write(_head(f"CONNECT {server}", {"host": server, **headers}) + b"\r\n")
+        self._transport.write(addresses.head(f"CONNECT {server}", {"host": server, **headers}) + b"\r\n")
         try:
             status = await self._opened
         except BaseException:
@@ -257,39 +254,6 @@ class _Tunnel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._opened.done():
             self._opened.set_exception(exc or ConnectionResetError("the proxy closed the connection"))
-
-
-def proxy(url: str) -> SplitResult | None:
-    """What the environment names as proxy (https_proxy, no_proxy), asked once for all requests. None leads to
-    a server on this machine. StageError where it is of another kind than HTTP."""
-    server = urlsplit(url)
-    if server.hostname in LOOPBACK or urllib.request.proxy_bypass(server.hostname or ""):
-        return None
-    named = urllib.request.getproxies().get(server.scheme)
-    if not named:
-        return None
-    found = urlsplit(named if "://" in named else f"http://{named}")
-    if found.scheme != "http":
-        raise StageError(f"{server.scheme}_proxy names a proxy of kind {found.scheme}: only http:// is known")
-    return found
-
-
-def _authority(address: SplitResult, whole: bool = False) -> str:
-    """Name and port as HTTP wants them; `whole` with the port in any case."""
-    name = (address.hostname or "").encode("idna").decode()
-    port = address.port or ((443 if address.scheme == "https" else 80) if whole else None)
-    return (f"[{name}]" if ":" in name else name) + (f":{port}" if port else "")
-
-
-def _authorization(proxy: SplitResult) -> dict[str, str]:
-    if proxy.username is None:
-        return {}
-    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"proxy-authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-
-
-def _head(line: str, headers: Mapping[str, str]) -> bytes:
-    return "\r\n".join((f"{line} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "")).encode()
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:
