@@ -118,6 +118,18 @@ def test_a_run_that_ends_within_the_cap_is_complete(start: Callable[..., Run]) -
     generate.run(run)  # nothing is left to do, so nothing is refused
 
 
+def test_what_was_spent_in_vain_is_told_too(start: Callable[..., Run], server: tuple[llm_server.Script, str]) -> None:
+    server[0].good, server[0].faults = 19, ["400"]
+    generate.run(start())
+    told = made(start())[1]
+    assert (told.failures, told.usage.requests) == (1, 19 + PROBED)
+    server[0].faults = ["400"]
+    server[0].good = 0
+    generate.run(start())
+    told = made(start())[1]
+    assert (told.failures, told.usage.requests) == (1, 19 + 2 * PROBED)
+
+
 def test_with_samples_in_waves_a_run_stops_at_the_cap_too(start: Callable[..., Run]) -> None:
     waves = {"engine": "public", "samples": 4, "adaptive": {"floor": 1, "target": 1, "give_up": 4}}
     with pytest.raises(BudgetSpent):

@@ -105,11 +105,15 @@ class Ledger:
             self._told, self._marked = entry, [entry]
             self._rewrite()
 
+    def owes(self) -> bool:
+        """Whether requests were answered that no facts count yet."""
+        return any(one.usage.requests for one in self.untold().spent)
+
     def close(self) -> None:
         """What all is counted on the Hub is not kept here."""
         if self._path:
             os.close(self._file)
-            if not any(one.usage.requests or one.gpu_hours for one in self.untold().spent):
+            if not self.owes():
                 self._path.unlink()
             self._path = None
 

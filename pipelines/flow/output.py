@@ -250,7 +250,8 @@ class Output(Generic[R]):
             )
         end = End(self._wanted.asked, self._wanted.mine, self.failures, details, self.journal.scratch)
         done = self.branch.facts
-        if not done or not self._finished(done) or self.journal.waiting or self.publisher.changes(end):
+        new = self.journal.waiting or self.ledger.owes()
+        if not done or not self._finished(done) or new or self.publisher.changes(end):
             done = self._publish(end)
         if not done.complete:
             self.run.screen.say(f"{self.name}: done; the stage is complete when all shards are")
