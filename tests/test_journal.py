@@ -112,6 +112,13 @@ def test_an_index_that_was_broken_anywhere_costs_no_row(folder: Path, tmp_path: 
             assert sorted(replayed(copied)[0]) == [0, 1, 2, 3]
 
 
+def test_an_index_without_its_lines_is_in_nobodys_way(folder: Path) -> None:
+    written(folder, range(2))
+    segments(folder)[0].unlink()
+    assert replayed(folder) == ([], 0)
+    assert not folder.exists()
+
+
 def test_rows_that_are_known_by_their_index_stay_where_they_are(folder: Path) -> None:
     written(folder, range(3))
     before = [(path.name, path.stat().st_ino) for path in segments(folder)]

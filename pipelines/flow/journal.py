@@ -47,7 +47,7 @@ class Journal(Generic[R]):
         with told(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(folder / "lock")
-            self._left = sorted(folder.glob(f"*{LINES}"))
+            self._left = segments.left(folder)
             shutil.rmtree(self.scratch, ignore_errors=True)
             self._closed = dict[Path, tuple[int, Counts | None]]()
             self._number = max((int(path.stem) for path in self._left), default=0)

@@ -104,6 +104,14 @@ def indexed(path: Path, form: str) -> Indexed:
     return Indexed(found["key"].astype(np.uint64), cast(Mask, found["passed"].copy()), longest, end)
 
 
+def left(folder: Path) -> list[Path]:
+    """Those that are there, in the order in which they were written."""
+    for index in folder.glob(f"*{INDEX}"):
+        if not index.with_suffix(LINES).exists():  # its process died while it removed both
+            index.unlink()
+    return sorted(folder.glob(f"*{LINES}"))
+
+
 def remove(path: Path) -> None:
     """The lines first: an index without them says nothing."""
     path.unlink(missing_ok=True)
