@@ -10,8 +10,8 @@ The map, from the outside in. An arrow may only point downwards; `tests/test_hou
                      workflows on GitHub ask; plan: what a run will cost
     report, browse   a run as one page for a browser; the rows of a repo in the terminal
     launch           one stage in a container, here or on Hugging Face Jobs, or by GitHub's Actions
-    stages/          prompts, generate, judge, choose, train, evaluate: one verb per file, none knows another
-    training/        what *train* runs in processes of its own: the pre-flight, the training, its checkpoints
+    stages/          prompts, generate, judge, choose, train, reinforce, evaluate: one verb per file, none knows another
+    training/        what *train* and *reinforce* run in processes of their own: pre-flight, training, checkpoints
     calibration      judges beside people: agreement, bias, warnings; labelled: the responses that people scored
     lineage          from a repo or a row back to all that it was made from, and what became of that
     flow             items -> rows of a repo: bounded concurrency, resume, journal, checkpoints, shards, failures;

@@ -16,7 +16,7 @@ from pipelines import chains
 from pipelines.errors import StageError
 from pipelines.hub import Hub, Snapshot
 from pipelines.marking import marked, visible
-from pipelines.records import Candidate, Conversation, Judged, Prompt, Result, Row
+from pipelines.records import Candidate, Conversation, Judged, Prompt, Result, Rollout, Row
 from pipelines.report.cases import verdicts
 
 RECORDS: Mapping[str, type[Row]] = {
@@ -24,6 +24,7 @@ RECORDS: Mapping[str, type[Row]] = {
     "generate": Candidate,
     "judge": Judged,
     "choose": Conversation,
+    "reinforce": Rollout,
     "evaluate": Result,
 }
 """What each stage writes."""
@@ -118,6 +119,9 @@ def entry(row: Row) -> Entry:
         case Result():
             told = _some(row.way, row.benchmark, f"gold {row.gold}", *verdicts(row))
             return Entry(row.id, row.language, told, row.question, row.reasoning, row.answer)
+        case Rollout():
+            told = _some(*_rollout(row))
+            return Entry(row.id, row.language, told, row.question, row.reasoning, row.answer)
         case Candidate():
             told = _some(*_candidate(row))
             return Entry(row.id, row.prompt.language, told, row.prompt.text, row.reasoning, row.answer)
@@ -133,6 +137,16 @@ def _candidate(row: Candidate) -> Iterator[str]:
         yield from (f"{score.judge} {score.value:.4g}" for score in row.scores)
     yield from row.defects
     yield f"{row.completion_tokens:,} tokens"
+
+
+def _rollout(row: Rollout) -> Iterator[str]:
+    yield f"step {row.step}, sample {row.sample}"
+    yield f"gold {row.gold}"
+    yield "not decided" if row.reward is None else f"reward {row.reward:.4g}"
+    yield row.gate or ""
+    yield from (f"{term.name} {term.value:.4g}" for term in row.terms)
+    yield from row.defects
+    yield f"{row.tokens:,} tokens"
 
 
 def _some(*told: str) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ _KINDS = {
     "generate": "candidates.md",
     "judge": "judged.md",
     "choose": "conversations.md",
+    "reinforce": "rollouts.md",
     "evaluate": "results.md",
 }
 HUB = "https://huggingface.co"
@@ -74,9 +75,10 @@ def model_card(
     files: Iterable[str] = (),
     merge: Facts | None = None,
 ) -> str:
-    """The card of the trained model, in the place of the card `before`: `facts` are those of its training; results,
-    and the chains that are `shown`, are there once it was evaluated, and `files` are the plots beside it. With `merge`,
-    the facts of a merge, it is the card of the merged model."""
+    """The card of the trained or of the reinforced model, in the place of the card `before`: `facts` are those of its
+    training; results, and the chains that are `shown`, are there once it was evaluated, and `files` are the plots
+    beside it. With `merge`, the facts of a merge, it is the card of the merged model."""
+    repo, _ = run.written("reinforce" if facts.stage == "reinforce" else "train")
     base = list(dict.fromkeys(read.repo for read in (*facts.models, *facts.inputs) if read.kind == "model"))
     front = {
         "language": list(run.recipe.languages),
@@ -86,11 +88,11 @@ def model_card(
         "base_model": base,
         "datasets": [source.repo for source in facts.inputs if source.kind == "dataset"],
         "tags": _tags(run),
-        "model-index": _model_index(run, results),
+        "model-index": _model_index(run, repo, facts, results),
     }
     table = Markup(tables.markdown(results, differences)) if results else None  # noqa: S704 - it escapes
     overview = Markup(tables.overview(results, differences)) if results else None  # noqa: S704 - it escapes
-    values = {"repo": run.model, "told": facts, "base": base, "table": table, "overview": overview, "shown": shown}
+    values = {"repo": repo, "told": facts, "base": base, "table": table, "overview": overview, "shown": shown}
     values |= {"plots": _plots(files), "merge": merge}
     return _card(front, before, "model.md", run, **values)
 
@@ -101,9 +103,10 @@ def _plots(files: Iterable[str]) -> dict[str, Markup]:
     return {Path(path).stem: shown[path] for path in files if path in shown}
 
 
-def _model_index(run: Run, results: Sequence[Line]) -> list[dict[str, Any]]:
-    """The shares of the trained model in the Hub's own form, each language of a benchmark for itself."""
-    trained = {way.name for way in run.recipe.evaluate.ways if way.model == "trained"}
+def _model_index(run: Run, repo: str, facts: Facts, results: Sequence[Line]) -> list[dict[str, Any]]:
+    """The shares of this model in the Hub's own form, each language of a benchmark for itself."""
+    kind = "reinforced" if facts.stage == "reinforce" else "trained"
+    trained = {way.name for way in run.recipe.evaluate.ways if way.model == kind}
     sources = {it.name: it.source for it in run.recipe.evaluate.benchmarks}
     found = [
         EvalResult(
@@ -121,7 +124,7 @@ def _model_index(run: Run, results: Sequence[Line]) -> list[dict[str, Any]]:
         for measure, kind in _METRICS.items()
         if measure in line.values and not isnan(line.values[measure].mean)
     ]
-    return eval_results_to_model_index(run.model, found) if found else []
+    return eval_results_to_model_index(repo, found) if found else []
 
 
 def _card(front: Mapping[str, Any], before: str, template: str, run: Run, **values: object) -> str:

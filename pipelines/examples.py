@@ -14,17 +14,17 @@ LONGEST = 1_500
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The first sample of the base and of the trained model for one item."""
+    """The first sample of the base and of the model that it became for one item."""
 
     before: Result
     after: Result
 
 
-def pairs(ways: Sequence[Way], rows: Callable[[], Iterable[Result]]) -> list[Pair]:
+def pairs(ways: Sequence[Way], rows: Callable[[], Iterable[Result]], after: str = "trained") -> list[Pair]:
     """One item of each language, by the first way of asking each model. Where there are some, one that the training
     won or lost: of these the one whose id comes first, whichever way it went, so that nobody picked it."""
-    first = {way.model: way.name for way in reversed(ways)}
-    if first.keys() != {"base", "trained"}:
+    first = {way.model: way.name for way in reversed(ways) if way.model in ("base", after)}
+    if len(first) < 2:
         return []
     verdicts: dict[tuple[str, str, str], dict[str, bool]] = {}
     for row in rows():
@@ -40,7 +40,7 @@ def pairs(ways: Sequence[Way], rows: Callable[[], Iterable[Result]]) -> list[Pai
         item = row.language, row.benchmark, row.item
         if row.sample == 0 and item in found:
             found[item][row.way] = row
-    return [Pair(samples[first["base"]], samples[first["trained"]]) for samples in found.values()]
+    return [Pair(samples[first["base"]], samples[first[after]]) for samples in found.values()]
 
 
 def excerpt(row: Result) -> str:

@@ -21,10 +21,10 @@ PREFIX = ".eval_results/thinkin-"
 """How our files' names begin; others in that folder are a person's."""
 
 
-def files(run: Run, lines: Iterable[Line], told: Facts) -> dict[str, bytes]:
-    """By path, the accuracy of the trained model in its first way of asking, in percent, on each benchmark as a whole:
-    what was asked only in part is no result of it."""
-    way = next((way.name for way in run.recipe.evaluate.ways if way.model == "trained"), None)
+def files(run: Run, lines: Iterable[Line], told: Facts, kind: str = "trained") -> dict[str, bytes]:
+    """By path, the accuracy of the model of this kind in its first way of asking, in percent, on each benchmark as a
+    whole: what was asked only in part is no result of it."""
+    way = next((way.name for way in run.recipe.evaluate.ways if way.model == kind), None)
     benchmarks = {it.name: it for it in run.recipe.evaluate.benchmarks if it.task and not run.recipe.limit}
     found = dict[str, bytes]()
     for line in lines:

@@ -23,7 +23,7 @@ from pipelines.errors import StageError
 from pipelines.facts import Facts, Input
 from pipelines.flow.items import FOLDERS
 from pipelines.hub import Hub, Kind, Snapshot
-from pipelines.records import Candidate, Conversation, Judged, Prompt, Result, Row
+from pipelines.records import Candidate, Conversation, Judged, Prompt, Result, Rollout, Row
 from pipelines.screen import Screen
 
 State = Literal["unchanged", "card edited", "changed since", "commit gone", "gone or private", "no repo", "row gone"]
@@ -42,6 +42,7 @@ RECORDS: dict[str, type[Row]] = {
     "generate": Candidate,
     "judge": Judged,
     "choose": Conversation,
+    "reinforce": Rollout,
     "evaluate": Result,
 }
 """What the rows of a stage's repo are."""
@@ -136,6 +137,8 @@ class _Walk:
                 yield self.repo(Input(repo=row.model, kind="model", revision=row.model_revision))
             case Conversation():
                 yield from self._rows(told, "judge", row.id)
+            case Rollout():
+                yield from map(self.repo, told.inputs)
             case Judged():  # before Candidate, which it is, too
                 yield from self._rows(told, "generate", row.candidate)
                 judges = {score.model for score in row.scores}
@@ -171,7 +174,7 @@ class _Walk:
         paths = [path for path in place.files if path.startswith("run/") and path.endswith(".json")]
         if not paths:
             return "not made by this application"
-        path = "run/train.json" if "run/train.json" in paths else paths[0]
+        path = next((path for path in ("run/train.json", "run/reinforce.json") if path in paths), paths[0])
         try:
             return Facts.model_validate_json(self.hub.text(place.repo, place.kind, place.revision, path))
         except (ValidationError, UnicodeDecodeError):
@@ -192,6 +195,9 @@ def _notes(row: Row) -> tuple[str, ...]:
         case Result():
             seen = f"{row.benchmark}, {row.language}, item {row.source_row or row.item}, sample {row.sample}, {row.way}"
             return (seen, row.outcome)
+        case Rollout():
+            worth = "not decided" if row.reward is None else f"reward {row.reward:.3g}"
+            return (f"step {row.step}, sample {row.sample}", worth, row.gate or "")
         case Conversation():
             return (f"rejected: {row.reason}" if row.reason else "chosen", f"{row.tokens} tokens")
         case Judged():

@@ -230,12 +230,13 @@ def _paired(mine: Sequence[Cell], theirs: Sequence[Cell], measure: str) -> Paire
 
 def pairs(ways: Sequence[Way]) -> Iterator[tuple[Way, Way]]:
     """The first way of asking the trained model against every way of asking the base; its other ways each against the
-    base asked in the same words. The merged model likewise, and against the trained one asked in the same words."""
+    base asked in the same words. The merged and the reinforced model likewise, and against the trained one asked in the
+    same words."""
     bases = [way for way in ways if way.model == "base"]
-    for kind in ("trained", "merged"):
+    for kind in ("trained", "merged", "reinforced"):
         for number, way in enumerate(way for way in ways if way.model == kind):
             yield from ((way, base) for base in bases if number == 0 or base.instruction == way.instruction)
-            if kind == "merged":
+            if kind != "trained":
                 trained = (other for other in ways if other.model == "trained")
                 yield from ((way, other) for other in trained if other.instruction == way.instruction)
 

@@ -123,6 +123,10 @@ class Message(Record):
     content: str
 
 
+OUTRANKED = "place"
+"""How the reason of a row begins that passed all checks: other candidates of its prompt were better."""
+
+
 class Conversation(Row):
     """A training example. In config `rejected`, `reason` says why it was not chosen."""
 
@@ -137,6 +141,41 @@ class Conversation(Row):
     tokens: int
     reason: str | None
     origin: Origin = "native"
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing spoke against it and its answer is right, chosen or not."""
+        return self.outcome == "right" and (self.reason is None or self.reason.startswith(OUTRANKED))
+
+
+class Term(Record):
+    """A part of a reward."""
+
+    name: str
+    value: float
+
+
+class Rollout(Row):
+    """A response of the model while it was reinforced, and what it was worth.
+
+    `gate` says why nothing in it counted, None where the reward is the sum of `terms`; `reward` is None where the
+    answer could not be decided. The responses to a prompt in one step are a group: its samples count from 0.
+    """
+
+    step: int
+    prompt: str
+    """The id of a `Prompt`."""
+    sample: int
+    language: str
+    question: str
+    gold: str
+    reasoning: str | None
+    answer: str
+    defects: tuple[str, ...]
+    tokens: int
+    reward: float | None
+    gate: str | None
+    terms: tuple[Term, ...]
 
 
 class Result(Row):

@@ -5,29 +5,15 @@ block or an answer that is not in the prompt's language, or only in part, is wor
 looked at is what *judge* and *evaluate* look at: the anatomy of the response, its languages, its answer.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
-from pipelines import answers, chains, language
+from pipelines import answers, language
+from pipelines.chains import Chain
+from pipelines.recipe import Terms
 
 GATED = -1.0
 LOOP = "loop"
 """The one defect of `chains` that has a term of its own; all others are the format."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What each term is worth at the most. A term of 0 is left out."""
-
-    accuracy: float = 1.0
-    format: float = 0.1
-    faithfulness: float = 0.0
-    """For the share of the think block's segments in the language, where that alone does not close the gate."""
-    length: float = 0.0
-    """Taken off a response of `budget` tokens; in proportion from half of it on."""
-    loop: float = 0.5
-    """Taken off where the response repeats itself."""
-    budget: int = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +26,8 @@ class Reward:
     terms: tuple[tuple[str, float], ...]
 
 
-def reward(response: str, gold: str, tongue: str, tokens: int, terms: Terms, opened: bool = False) -> Reward:
-    """Of a response of `tokens` tokens to a prompt in `tongue` (ISO 639-1) whose answer is `gold`.
-
-    `opened`: whether the chat template opened the think block, so that the response begins inside it.
-    """
-    chain = chains.split(response, opened)
+def reward(chain: Chain, gold: str, tongue: str, tokens: int, terms: Terms) -> Reward:
+    """Of a response of `tokens` tokens to a prompt in `tongue` (ISO 639-1) whose answer is `gold`."""
     labels = {*language.LABELS, tongue}
     think = language.report(chain.reasoning or "", labels)
     if gate := closed(think, language.report(chain.answer, labels), tongue, terms.faithfulness > 0):
@@ -94,6 +76,6 @@ def overrun(tokens: int, budget: int) -> float:
     return min(1.0, max(0.0, 2 * tokens / budget - 1))
 
 
-def worth_trying(passed: Collection[bool]) -> bool:
-    """Whether a prompt can teach anything: of its candidates some were right and some were not (0 < pass < k)."""
-    return 0 < sum(passed) < len(passed)
+def worth_trying(passed: int, candidates: int, above: float = 0.0, below: float = 1.0) -> bool:
+    """Whether a prompt can teach anything: some of its candidates passed and some did not."""
+    return above * candidates < passed < below * candidates

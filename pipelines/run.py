@@ -69,6 +69,15 @@ class Run:
         return self.hub.repo(f"{self.recipe.name}-{self.recipe.train.student.rsplit('/', 1)[-1]}")
 
     @property
+    def reinforced(self) -> str:
+        return f"{self.model}-reinforced"
+
+    @property
+    def rollouts(self) -> str:
+        """What the model wrote while it was reinforced."""
+        return self.hub.repo(f"{self.recipe.name}-rollouts")
+
+    @property
     def results(self) -> str:
         return self.hub.repo(f"{self.recipe.name}-results")
 
@@ -80,6 +89,7 @@ class Run:
             "judge": (self.judged, "dataset"),
             "choose": (self.chosen, "dataset"),
             "train": (self.model, "model"),
+            "reinforce": (self.reinforced, "model"),
             "evaluate": (self.results, "dataset"),
         }
         return repos[stage]

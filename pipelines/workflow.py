@@ -100,7 +100,7 @@ def _together(job: Job, machines: int, runners: Sequence[str]) -> list[Job]:
 
 def needs_gpu(recipe: Recipe, stage: Stage) -> bool:
     """Whether it trains, or starts a server."""
-    return stage == "train" or any(not engine.url for engine in recipe.engines_of(stage))
+    return stage in launch.TRAINED or any(not engine.url for engine in recipe.engines_of(stage))
 
 
 def _image(recipe: Recipe, stage: Stage, images: Mapping[str, str]) -> str:

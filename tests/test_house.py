@@ -174,7 +174,7 @@ def test_nothing_imports_the_embedded_engines() -> None:
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-IMAGES = {"generate": "generator", "train": "trainer", "evaluate": "evaluator"}
+IMAGES = {"generate": "generator", "train": "trainer", "reinforce": "trainer", "evaluate": "evaluator"}
 BLOCKED = """
 import sys
 

@@ -95,7 +95,7 @@ def test_an_unknown_key_is_named_with_those_that_are_allowed(override: str, allo
         ("generate.sampling.top_p=1.5", "less than or equal to 1"),
         ("engines.writer.kind=magic", "'llamacpp'"),
         ("engines.writer.parallel=0", "greater than or equal to 1"),
-        ("evaluate.ways.0.model=other", "'base', 'trained' or 'merged'"),
+        ("evaluate.ways.0.model=other", "'base', 'trained', 'merged' or 'reinforced'"),
         ("judge.judges.0.least=9", "less than or equal to 5"),
         ("prompts.sources.0.rows=few", "valid integer"),
         ("train.accelerate=zero9", "'zero3'"),
@@ -337,3 +337,22 @@ def test_families_held_out_by_the_demo_never_occur_in_its_training() -> None:
     unseen = next(one for one in demo.evaluate.benchmarks if "unseen" in one.name)
     assert families(unseen.source)
     assert not families(unseen.source) & trained
+
+
+def test_a_recipe_that_extends_another_says_only_what_it_changes(file: Path, tmp_path: Path) -> None:
+    more = tmp_path / "more.yaml"
+    more.write_text(f"extends: {file}\nseed: 9\ngenerate: {{samples: 3}}\nlanguages: [uk]\n", "utf-8")
+    base, changed = recipes.load(str(file)), recipes.load(str(more))
+    assert (changed.seed, changed.generate.samples, changed.languages) == (9, 3, ("uk",))
+    assert changed.generate.engine == base.generate.engine
+    assert changed.evaluate == base.evaluate
+    more.write_text("extends: nothing-there\n", "utf-8")
+    with pytest.raises(RecipeError, match="there is no recipe 'nothing-there'"):
+        recipes.load(str(more))
+
+
+def test_the_demos_reinforcement_goes_on_from_what_the_demo_made() -> None:
+    demo, more = recipes.load("demo"), recipes.load("demo-reinforce")
+    assert more.name == demo.name
+    assert {stage for stage in demo.stages if demo.digest(stage) != more.digest(stage)} == {"evaluate"}
+    assert more.evaluate.ways[: len(demo.evaluate.ways)] == demo.evaluate.ways

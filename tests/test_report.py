@@ -16,7 +16,7 @@ from pipelines import hub, report
 from pipelines.errors import StageError
 from pipelines.facts import Facts
 from pipelines.marking import marked, visible
-from pipelines.recipe import Way
+from pipelines.recipe import STAGES, Way
 from pipelines.records import Conversation, Message, Score
 from pipelines.report import Page, judges
 from pipelines.report.cases import asked, chosen, sample
@@ -193,7 +193,7 @@ def test_the_same_prompts_are_shown_whatever_the_order_of_the_rows() -> None:
 
 
 def test_a_report_of_nothing_says_what_to_do(hub_server: str, name: str) -> None:
-    recipe: Any = SimpleNamespace(name=name, train=SimpleNamespace(student="a/b"))
+    recipe: Any = SimpleNamespace(name=name, train=SimpleNamespace(student="a/b"), stages=STAGES)
     run: Any = report.Run(recipe, hub.connect(None), SimpleNamespace())
     with pytest.raises(StageError, match="run the recipe first"):
         report.collect(run, 5)

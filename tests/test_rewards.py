@@ -2,13 +2,19 @@
 
 import pytest
 
-from pipelines.chains import join
-from pipelines.rewards import GATED, Terms, overrun, reward, worth_trying
+from pipelines.chains import join, split
+from pipelines.recipe import Terms
+from pipelines.rewards import GATED, Reward, overrun, worth_trying
+from pipelines.rewards import reward as of_chain
 
 RUSSIAN = "Сначала прочитаем условие задачи. Потом сложим двенадцать и пять яблок и получим ответ. Проверим ещё раз."
 ENGLISH = "First we read the problem carefully. Then we add twelve and five apples and get the result. Check it again."
 RIGHT = join(RUSSIAN, "Ответ: 17")
 TERMS = Terms(accuracy=1.0, format=0.1, loop=0.5, length=0.2, budget=100)
+
+
+def reward(response: str, gold: str, tongue: str, tokens: int, terms: Terms, opened: bool = False) -> Reward:
+    return of_chain(split(response, opened), gold, tongue, tokens, terms)
 
 
 def total(
@@ -82,7 +88,12 @@ def test_length_costs_from_half_of_the_budget_on(tokens: int, expected: float) -
 
 
 @pytest.mark.parametrize(
-    ("passed", "expected"), [([], False), ([True], False), ([False, False], False), ([True, False], True)]
+    ("passed", "candidates", "expected"), [(0, 0, False), (1, 1, False), (0, 2, False), (1, 2, True), (2, 2, False)]
 )
-def test_only_a_prompt_that_is_sometimes_solved_teaches(passed: list[bool], expected: bool) -> None:
-    assert worth_trying(passed) is expected
+def test_only_a_prompt_that_is_sometimes_solved_teaches(passed: int, candidates: int, expected: bool) -> None:
+    assert worth_trying(passed, candidates) is expected
+
+
+def test_the_band_can_be_narrower() -> None:
+    taken = [passed for passed in range(9) if worth_trying(passed, 8, above=0.25, below=0.75)]
+    assert taken == [3, 4, 5]

@@ -22,8 +22,7 @@ from trl.trainer.utils import add_fused_lm_head
 from pipelines.errors import StageError
 from pipelines.recipe import Train
 from pipelines.screen import Screen
-from pipelines.stages import train
-from pipelines.training import arguments, frozen_head, launch, sft
+from pipelines.training import apart, arguments, frozen_head, launch, sft
 from pipelines.training.chat_template import Refused
 from pipelines.training.job import Job, Report
 from pipelines.training.launch import Place
@@ -181,10 +180,10 @@ def test_the_stage_trains_in_another_process(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # no network but this test's own
     given = {name: value for name, value in TINY.items() if name != "report_to"}
     made = job(sft=given, lora=LORA)
-    report = train.train_apart(
-        made, Train(student="someone/student"), Screen(), Place(), lambda _: None, lambda _: None
-    )
-    assert report
+    recipe = Train(student="someone/student")
+    told = apart.train(made, recipe, "train", Screen(), Place(), lambda _: None, lambda _: None)
+    assert told
+    report = Report.model_validate_json(told, strict=False)
     assert report.steps == 2
     with sqlite3.connect(tmp_path / "trackio" / "lessons.db") as database:
         logged = [json.loads(metrics) for (metrics,) in database.execute("SELECT metrics FROM metrics")]

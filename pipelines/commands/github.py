@@ -32,13 +32,12 @@ def github_plan_command(
     jobs: Annotated[Path | None, typer.Option(help="Write the jobs to this file, as GITHUB_OUTPUT takes them.")] = None,
 ) -> None:
     """Print what a run will do, as Markdown, and write the jobs of each stage."""
-    stages = between(from_, to)
     with started(recipe, set_, limit, languages, reading=True) as run:
         from pipelines import workflow
 
         together = tuple(filter(None, train_runners.split(",")))
         settings = workflow.Settings(shards, runner, gpu_runner, json.loads(images), trusted_publishers, together)
-        planned = workflow.plan(run, stages, settings)
+        planned = workflow.plan(run, between(from_, to, run.recipe), settings)
         typer.echo(workflow.overview(run, planned))
         if jobs:
             with jobs.open("a", encoding="utf-8") as file:

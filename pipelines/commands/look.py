@@ -31,11 +31,10 @@ def plan_command(
     to: ToStage = None,
 ) -> None:
     """Say what a run will make and cost before it is run: rows, requests, tokens, money, GPU hours."""
-    stages = between(from_, to)
     with started(recipe, set_, limit, languages, reading=True, prices=prices) as run:
         from pipelines.plan.overview import markdown
 
-        typer.echo(markdown(run, stages), nl=False)
+        typer.echo(markdown(run, between(from_, to, run.recipe)), nl=False)
 
 
 @app.command("calibrate")

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipelines.recipe import Stage
+    from pipelines.recipe import Recipe, Stage
     from pipelines.run import Run
 
 SHARDED = ("generate", "judge", "evaluate")
@@ -76,14 +76,20 @@ def priced(path: Path) -> object:
         raise RecipeError(f"--prices {path}: {' '.join(str(error).split())}") from None
 
 
-def between(first: str | None, last: str | None) -> "tuple[Stage, ...]":
+def between(first: str | None, last: str | None, recipe: "Recipe | None" = None) -> "tuple[Stage, ...]":
+    """Those of the `recipe`, where it is given."""
     from pipelines.errors import RecipeError
     from pipelines.recipe import STAGES
 
     for name in filter(None, (first, last)):
         if name not in STAGES:
             raise RecipeError(f"there is no stage {name!r}; the stages are: {', '.join(STAGES)}")
-    chosen = STAGES[STAGES.index(first) if first else 0 : (STAGES.index(last) if last else len(STAGES) - 1) + 1]  # pyright: ignore[reportArgumentType]
+    begin, end = (STAGES.index(name) for name in (first or STAGES[0], last or STAGES[-1]))  # pyright: ignore[reportArgumentType]
+    chosen = STAGES[begin : end + 1]
     if not chosen:
         raise RecipeError(f"--from {first} comes after --to {last}")
-    return chosen
+    wanted = recipe.stages if recipe else STAGES
+    mine: tuple[Stage, ...] = tuple(stage for stage in chosen if stage in wanted)  # pyright: ignore[reportAssignmentType]
+    if not mine:
+        raise RecipeError(f"the recipe has no section {chosen[0]}: add one, or leave that stage out")
+    return mine

@@ -65,6 +65,7 @@ for _name, _help in {
     "judge": "Structure, language, answer, judges: writes NAME-judged.",
     "choose": "The best of each prompt: writes the data set NAME.",
     "train": "Fine-tune the student on it: writes the model NAME-STUDENT.",
+    "reinforce": "Reinforce the trained model: writes NAME-STUDENT-reinforced and NAME-rollouts.",
     "evaluate": "Base and trained model on held-out items: writes NAME-results.",
 }.items():
     app.command(_name)(_stage_command(_name, _help))  # pyright: ignore[reportArgumentType]
@@ -87,9 +88,10 @@ def run_command(
     memory: Memory = None,
 ) -> None:
     """Run all stages of a recipe, one after the other; what is done already is not done again."""
-    stages = between(from_, to)
     with started(recipe, set_, limit, languages, prices=prices) as run:
         from pipelines import imports
+
+        stages = between(from_, to, run.recipe)
 
         imports.ensure(run.hub, run.recipe.imports, run.screen)
         for stage in stages:
@@ -119,8 +121,9 @@ def _work(run: "Run", stage: str, shard: str | None = None) -> None:
 def _goodbye(run: "Run") -> None:
     run.screen.say("")
     run.screen.say("What was made, with its cards:")
-    for repo in (run.prompts, run.candidates, run.judged, run.chosen, run.results):
+    for repo in (run.prompts, run.candidates, run.judged, run.chosen, run.rollouts, run.results):
         if run.hub.snapshot(repo, "dataset"):
             run.screen.say(f"  {run.hub.address(repo, 'dataset')}")
-    if run.hub.snapshot(run.model, "model"):
-        run.screen.say(f"  {run.hub.address(run.model, 'model')}")
+    for repo in (run.model, run.reinforced):
+        if run.hub.snapshot(repo, "model"):
+            run.screen.say(f"  {run.hub.address(repo, 'model')}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pipelines.errors import BudgetSpent, RecipeError
 from pipelines.facts import Spent
 from pipelines.prices import place
-from pipelines.recipe import STAGES, Stage
+from pipelines.recipe import Stage
 from pipelines.run import Run
 
 Taken = Callable[[], tuple[list[Spent], list[Spent], float]]
@@ -46,7 +46,7 @@ class Cap:
                     f"budget.dollars needs a price: add prices.models.{name}, with 0 for prompt and completion where "
                     "it costs nothing"
                 )
-        self._others = _sum(_told(self.run, stage) for stage in STAGES if stage != self.stage)
+        self._others = _sum(_told(self.run, stage) for stage in self.run.recipe.stages if stage != self.stage)
 
     def admits(self) -> bool:
         """Whether there is room for one more item beside those under way."""

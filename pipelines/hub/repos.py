@@ -130,7 +130,8 @@ class Hub:
         try:
             info = self._info(read.repo, kind, read.revision or None)
             told = [one.rfilename for one in info.siblings or () if re.fullmatch(r"run/\w+\.json", one.rfilename)]
-            path = "run/train.json" if "run/train.json" in told else next(iter(told), None)
+            trained = (path for path in ("run/train.json", "run/reinforce.json") if path in told)
+            path = next(trained, next(iter(told), None))
             text = self.text(read.repo, kind, str(info.sha), path) if path else None
             return info, Facts.model_validate_json(text) if text else None
         except (RepositoryNotFoundError, RevisionNotFoundError, ValidationError, StageError):

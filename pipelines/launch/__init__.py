@@ -20,6 +20,9 @@ from pipelines.training.launch import place
 
 Image = Literal["judge", "generator", "trainer", "evaluator"]
 
+TRAINED: tuple[Stage, ...] = ("train", "reinforce")
+"""The stages that need a GPU of their own, and the trainer's image."""
+
 SERVED = ("tgi", "vllm")
 """The kinds of engine that an image can hold; each is also the name of its build stage in the Dockerfiles."""
 HANDED_ON = ("HF_ENDPOINT", "HF_HUB_DISABLE_XET")
@@ -91,7 +94,7 @@ def specify(
         command=("thinkin", stage, *(("--shard", shard) if shard else ())),
         environment={**handed_on, "THINKIN_RECIPE": dump(recipe)},
         secrets={**_identity(token, environment), **_keys(engines, environment)},
-        gpu=stage == "train" or bool(started),
+        gpu=stage in TRAINED or bool(started),
         local=tuple(address for address in addresses if address and _is_loopback(address)),
         together=together,
     )
@@ -99,7 +102,7 @@ def specify(
 
 def image_for(stage: Stage, serves: bool) -> Image:
     """The image of a stage that starts a server in its container, or of one that does not."""
-    if stage == "train":
+    if stage in TRAINED:
         return "trainer"
     if stage == "generate":
         return "generator"

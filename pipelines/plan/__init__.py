@@ -17,7 +17,7 @@ from pipelines import cards, facts
 from pipelines.facts import Facts, Spent, Usage
 from pipelines.flow.spending import cost
 from pipelines.judges import RUBRIC_TOKENS
-from pipelines.recipe import STAGES, Engine, HubSource, ProblemSource, Source, Stage
+from pipelines.recipe import Engine, HubSource, ProblemSource, Reinforce, Source, Stage
 from pipelines.run import Run
 
 QUESTION = 300
@@ -25,7 +25,9 @@ QUESTION = 300
 ROWS = 1_000
 """Assumed for a data set of which neither the recipe nor its card says how long it is."""
 EPOCHS = 3
-"""TRL's own, where a recipe says nothing."""
+GROUP, BATCH, LONGEST = 8, 8, 4096
+"""Responses to a prompt, responses of a step, and tokens of the longest. All these where a recipe says nothing: TRL's
+own, but for the last."""
 SERVING, TRAINING = 0.2, 0.35
 """Assumed shares of a GPU's peak that a full server and a training reach. A token takes 2 operations for each parameter
 to be read or written, and 6 to be trained on (Kaplan et al. 2020, arXiv 2001.08361)."""
@@ -77,17 +79,19 @@ def total(spent: Iterable[Spent]) -> Spent:
 
 def estimate(run: Run) -> list[Estimate]:
     """For each stage of the recipe, in order."""
-    pilots: dict[Stage, Facts | None] = {stage: _facts(run, stage) for stage in STAGES}
+    pilots: dict[Stage, Facts | None] = {stage: _facts(run, stage) for stage in run.recipe.stages}
     prompts, foreign = _prompts(run)
     rows = _rows(run, pilots, prompts)
     asked = _asked(run, pilots, rows, foreign)
     found = list[Estimate]()
-    for stage in STAGES:
+    for stage in run.recipe.stages:
         pilot = pilots[stage]
         if pilot and pilot.complete and pilot.digest == run.recipe.digest(stage):
             found.append(Estimate(stage, facts.rows(pilot.counts, pilot.counts), done=True))
         elif stage == "train":
             found.append(_training(run, pilots, rows["train"]))
+        elif stage == "reinforce" and run.recipe.reinforce:
+            found.append(_reinforcing(run, run.recipe.reinforce, pilots["reinforce"], rows))
         else:
             found.append(_estimated(run, stage, rows[stage], asked.get(stage, []), pilot))
     return found
@@ -182,7 +186,7 @@ def _asked(
     engine = recipe.engines[recipe.evaluate.engine]
     each = rows["evaluate"] // len(recipe.evaluate.ways)
     for way in recipe.evaluate.ways:
-        model = engine.model if way.model == "base" else run.model
+        model = {"base": engine.model, "reinforced": run.reinforced}.get(way.model, run.model)
         wanted["evaluate"].append(Asked(engine, model, each, QUESTION, recipe.evaluate.sampling.max_tokens))
     return wanted
 
@@ -255,3 +259,38 @@ def _training(run: Run, pilots: Mapping[Stage, Facts | None], rows: int) -> Esti
     spent = Spent(model=recipe.student, dollars=dollars, gpu_hours=hours)
     note = f"{round(tokens):,} tokens to train on"
     return Estimate("train", rows, (spent,), seen, note=note)
+
+
+def _reinforcing(run: Run, recipe: Reinforce, pilot: Facts | None, rows: Mapping[Stage, int]) -> Estimate:
+    """Every prompt may be one that is solved only sometimes; a pilot tells how many are."""
+    grpo = recipe.grpo
+    group = _whole(grpo, "num_generations", GROUP)
+    batch = _whole(grpo, "per_device_train_batch_size", BATCH) * _whole(grpo, "gradient_accumulation_steps", 1)
+    batch *= recipe.processes * recipe.machines
+    prompts = rows["generate"] / run.recipe.generate.samples * _taken(pilot)
+    prompts = min(prompts, recipe.prompts * len(run.recipe.languages)) if recipe.prompts else prompts
+    most = _whole(grpo, "max_steps", 0) * batch
+    responses = most if most > 0 else round(_whole(grpo, "num_train_epochs", EPOCHS) * prompts * group)
+    each, seen = QUESTION + _whole(grpo, "max_completion_length", LONGEST), None
+    if pilot and (made := facts.rows(pilot.counts, pilot.counts)):
+        seen = int(pilot.details["tokens"])
+        each = seen / made
+        hours = (total(pilot.spent).gpu_hours or 0.0) * responses / made
+    else:
+        written = _worked_out(run, run.recipe.train.student, 2, responses * each, SERVING)
+        trained = _worked_out(run, run.recipe.train.student, 6, responses * each, TRAINING)
+        hours = None if written is None or trained is None else written + trained
+    dollars = cost(run.recipe.prices.complete(), None, Usage(), hours)
+    spent = Spent(model=run.model, dollars=dollars, gpu_hours=hours)
+    return Estimate("reinforce", responses, (spent,), seen, note=f"{round(responses * each):,} tokens")
+
+
+def _whole(arguments: Mapping[str, Any], name: str, default: int) -> int:
+    value = arguments.get(name, default)
+    return int(value) if isinstance(value, int | float) else default
+
+
+def _taken(pilot: Facts | None) -> float:
+    """The share of prompts that a pilot found worth trying."""
+    counts = cards.totals(pilot.details["prompts"]) if pilot else {}
+    return counts.get("sometimes solved", 0) / counts["verifiable"] if counts.get("verifiable") else 1.0

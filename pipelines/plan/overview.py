@@ -38,7 +38,11 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
 def _row(one: Estimate) -> tuple[str, ...]:
     if one.done:
         return (one.stage, f"{one.rows:,}", "0", "0", "0", "0", "0", "it is done")
-    known = f"a pilot of {one.measured:,} {'tokens' if one.stage == 'train' else 'requests'}" if one.measured else ""
+    known = (
+        f"a pilot of {one.measured:,} {'tokens' if one.stage in ('train', 'reinforce') else 'requests'}"
+        if one.measured
+        else ""
+    )
     bound = "nothing is asked of a model" if not one.spent else "at most"
     return (one.stage, f"{one.rows:,}", *_amounts(one.total), ", ".join(filter(None, (known or bound, one.note))))
 

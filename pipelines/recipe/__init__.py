@@ -30,14 +30,18 @@ from pipelines.recipe.stages import Choose as Choose
 from pipelines.recipe.stages import Evaluate as Evaluate
 from pipelines.recipe.stages import Generate as Generate
 from pipelines.recipe.stages import Judge as Judge
-from pipelines.recipe.stages import Mix as Mix
 from pipelines.recipe.stages import Prompts as Prompts
-from pipelines.recipe.stages import Train as Train
 from pipelines.recipe.stages import Translate as Translate
 from pipelines.recipe.stages import Way as Way
+from pipelines.recipe.training import Launched as Launched
+from pipelines.recipe.training import Lora as Lora
+from pipelines.recipe.training import Mix as Mix
+from pipelines.recipe.training import Reinforce as Reinforce
+from pipelines.recipe.training import Terms as Terms
+from pipelines.recipe.training import Train as Train
 from pipelines.records import digest
 
-Stage = Literal["prompts", "generate", "judge", "choose", "train", "evaluate"]
+Stage = Literal["prompts", "generate", "judge", "choose", "train", "reinforce", "evaluate"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
@@ -82,6 +86,8 @@ class Recipe(Config):
     train: Train
     merge: float | None = Field(default=None, gt=0, lt=1)
     """The share of the trained weights in a second model, of them and the student's own; 0.5 is the plain average."""
+    reinforce: Reinforce | None = None
+    """A recipe without this section goes from *train* to *evaluate*."""
     evaluate: Evaluate
     checkpoints: Checkpoints = Checkpoints()
     budget: Budget = Budget()
@@ -104,8 +110,14 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def what_is_evaluated_is_made(self) -> Self:
-        if self.merge is None and (way := next((way for way in self.evaluate.ways if way.model == "merged"), None)):
-            raise ValueError(f"evaluate.ways: {way.name!r} asks the merged model, and there is none: add merge: 0.5")
+        lacking = {"merged": "merge: 0.5"} if self.merge is None else {}
+        lacking |= {"reinforced": "reinforce: {}"} if self.reinforce is None else {}
+        for way in self.evaluate.ways:
+            if way.model in lacking:
+                raise ValueError(
+                    f"evaluate.ways: {way.name!r} asks the {way.model} model, and there is none: add "
+                    f"{lacking[way.model]}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -115,6 +127,11 @@ class Recipe(Config):
             if key.removeprefix("-") not in columns:
                 raise ValueError(f"choose.rank names {key!r}; there are: {', '.join(sorted(columns))}")
         return self
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Those that a run of this recipe consists of."""
+        return tuple(stage for stage in STAGES if getattr(self, stage) is not None)
 
     def digest(self, stage: Stage) -> str:
         """Of all in the recipe that decides which rows a stage makes, and how."""
@@ -126,7 +143,8 @@ class Recipe(Config):
         held_out = [it.model_dump(mode="json") for it in self.evaluate.benchmarks] if stage == "choose" else []
         used = {name: self.engines[name].identity() for key, name in self._engine_references() if key.startswith(stage)}
         checks = [self.judge.labels, self.judge.purity] if stage == "generate" and self.generate.adaptive else []
-        return digest(stage, getattr(self, stage).model_dump(mode="json"), used, self._told(stage), held_out, checks)
+        section = getattr(self, stage).model_dump(mode="json") if stage in self.stages else None
+        return digest(stage, section, used, self._told(stage), held_out, checks)
 
     def engines_of(self, stage: Stage) -> tuple[Engine, ...]:
         """Those that a stage asks, each once."""

@@ -1,6 +1,6 @@
 """What each stage is told, under its own name."""
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,7 +8,6 @@ from pipelines.recipe.config import Config
 from pipelines.recipe.engines import Sampling
 from pipelines.recipe.judging import AnyJudge
 from pipelines.recipe.questions import Benchmark, Source
-from pipelines.records import Origin
 
 
 class Translate(Config):
@@ -64,53 +63,11 @@ class Choose(Config):
     """Whether a candidate may be chosen whose answer could not be checked (no gold, or undecidable)."""
 
 
-class Lora(Config):
-    r: int = Field(default=16, ge=1)
-    lora_alpha: int = Field(default=32, ge=1)
-    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: str | tuple[str, ...] = "all-linear"
-
-
-class Mix(Config):
-    """Which of the chosen chains the student sees, and how often; for comparisons, one recipe for each mixture."""
-
-    chains: tuple[Origin, ...] = Field(default=get_args(Origin), min_length=1)
-    """Their origins, as `Conversation.origin` tells them."""
-    weights: dict[str, Annotated[float, Field(gt=0)]] = Field(default={})
-    """How often a row of a language is shown in an epoch; 1 where not given."""
-    english: float | None = Field(default=None, gt=0, lt=1)
-    """The share of English among all that is shown, against forgetting; where not given, English is as any language."""
-
-
-class Train(Config):
-    student: str
-    revision: str | None = None
-    template: str | None = None
-    """A template of trl.chat_template_utils by name, or a file; by default the student's own, where it will do."""
-    mix: Mix = Mix()
-    lora: Lora | None = None
-    accelerate: Literal["single", "ddp", "zero3", "fsdp2"] = "single"
-    processes: int = Field(default=1, ge=1)
-    """Of each machine: one for each of its GPUs."""
-    machines: int = Field(default=1, ge=1)
-    """Each of them runs the same command, with NODE_RANK and MASTER_ADDR in its environment."""
-    cut: float = Field(default=0.0, ge=0, le=1)
-    """The share of rows that may be longer than `max_length`; training is refused above it."""
-    sft: dict[str, Any] = Field(default={})
-    """Arguments of TRL's SFTConfig, by TRL's own names."""
-
-    @model_validator(mode="after")
-    def launched(self) -> Self:
-        if self.accelerate == "single" and self.processes * self.machines > 1:
-            raise ValueError("several processes need accelerate: ddp, zero3 or fsdp2")
-        return self
-
-
 class Way(Config):
     """One model, asked in one way."""
 
     name: str
-    model: Literal["base", "trained", "merged"]
+    model: Literal["base", "trained", "merged", "reinforced"]
     instruction: str
     english: bool = False
     """Whether the model is made to think in English here: the ceiling, and what the native tax is counted against."""

@@ -20,17 +20,14 @@ FOLDER = Path(__file__).parent
 def load(name: str, overrides: Sequence[str] = (), **replaced: Any) -> Recipe:
     """Read a recipe by file or by the name of one in this folder, or the recipe itself, if `name` is its YAML.
 
-    `overrides` are `dotted.key=value` with the value in YAML; `replaced` are top-level keys that the command line
-    sets by options of its own. Raises RecipeError, one line, for whatever is wrong.
+    A recipe that `extends` another says only what it changes there. `overrides` are `dotted.key=value` with the value
+    in YAML; `replaced` are top-level keys that the command line sets by options of its own. Raises RecipeError, one
+    line, for whatever is wrong.
     """
-    path = None if "\n" in name else _find(name)
-    origin = path or "the recipe"
-    try:
-        tree = yaml.safe_load(path.read_text("utf-8") if path else name)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{origin} is not YAML: {' '.join(str(error).split())}") from None
-    if not _is_section(tree):
-        raise RecipeError(f"{origin} holds no mapping: a recipe is a list of `key: value` lines")
+    origin, tree = _read(name)
+    if "extends" in tree:
+        _, base = _read(str(tree.pop("extends")))
+        tree = _extended(base, tree)
     for override in overrides:
         _override(tree, override)
     tree.update({key: value for key, value in replaced.items() if value is not None})
@@ -42,6 +39,28 @@ def load(name: str, overrides: Sequence[str] = (), **replaced: Any) -> Recipe:
     for stage in STAGES:
         recipe.settings(stage)  # names an instruction that is not there
     return recipe
+
+
+def _read(name: str) -> tuple[Path | str, dict[str, Any]]:
+    """What to call it in an error, and what it says."""
+    path = None if "\n" in name else _find(name)
+    origin = path or "the recipe"
+    try:
+        tree = yaml.safe_load(path.read_text("utf-8") if path else name)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{origin} is not YAML: {' '.join(str(error).split())}") from None
+    if not _is_section(tree):
+        raise RecipeError(f"{origin} holds no mapping: a recipe is a list of `key: value` lines")
+    return origin, tree
+
+
+def _extended(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Sections are changed key by key; all else, lists too, takes the place of what was there."""
+    changed = dict(base)
+    for key, value in changes.items():
+        before = changed.get(key)
+        changed[key] = _extended(before, value) if _is_section(before) and _is_section(value) else value
+    return changed
 
 
 def _name_benchmarks(tree: dict[str, Any]) -> None:

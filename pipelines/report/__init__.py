@@ -19,7 +19,6 @@ from pipelines import cards, facts, instructions, plots, reference, tables
 from pipelines.errors import StageError
 from pipelines.facts import Facts
 from pipelines.measures import Difference, Line
-from pipelines.recipe import STAGES
 from pipelines.records import Conversation, Failure, Result
 from pipelines.report import judges
 from pipelines.report.cases import Case, asked, chosen
@@ -65,7 +64,7 @@ def collect(run: Run, per_language: int) -> Page:
     measured, judged, failed, notes = list[Grid](), list[Grid](), list[Grid](), list[str]()
     headlines, glance, scores = list[str](), None, list[tuple[str, str]]()
     kept, answered = list[Case](), list[Case]()
-    for stage in STAGES:
+    for stage in run.recipe.stages:
         repo, kind = run.written(stage)
         snapshot = run.hub.snapshot(repo, kind, stage)
         if snapshot is None or snapshot.facts is None:

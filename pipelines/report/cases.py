@@ -38,8 +38,8 @@ def chosen(rows: Iterable[Conversation], per_language: int) -> list[Case]:
 
 
 def asked(rows: Iterable[Result], ways: Sequence[Way], per_language: int) -> list[Case]:
-    """Benchmark items with the first answer of each way of asking: the base model's, then the trained model's."""
-    order = {way.name: (way.model == "trained", place) for place, way in enumerate(ways)}
+    """Benchmark items with the first answer of each way of asking: the base model's, then the others'."""
+    order = {way.name: (way.model != "base", place) for place, way in enumerate(ways)}
     first = (row for row in rows if row.sample == 0 and row.way in order)
     groups = sample(first, lambda row: row.language, lambda row: (row.benchmark, row.item), per_language)
     return [_item(sorted(group, key=lambda row: order[row.way])) for group in groups]

@@ -23,7 +23,7 @@ from pipelines.formats import Formats
 from pipelines.hub import Snapshot
 from pipelines.ids import IdSet, key
 from pipelines.recipe import Choose
-from pipelines.records import Conversation, Judged, Message, Origin
+from pipelines.records import OUTRANKED, Conversation, Judged, Message, Origin
 from pipelines.run import Run
 
 CONTAMINATED = "held out"
@@ -106,7 +106,7 @@ class Places:
         if found := self._refusal(row):
             return found
         place = self._places[bisect_left(self._names, key(row.id))]
-        return None if place <= self.config.per_prompt else f"place {place} among the prompt's candidates"
+        return None if place <= self.config.per_prompt else f"{OUTRANKED} {place} among the prompt's candidates"
 
     def _refusal(self, row: Judged) -> str | None:
         """Why it cannot be chosen, whatever the others are like."""

@@ -1,7 +1,8 @@
 """evaluate: models and benchmarks -> NAME-results, and the model's card.
 
 Every way of asking on every benchmark item: the base model as it is, instructed, with a forced opening, the trained
-model, and the two merged. One row per sample; the rates and their intervals are computed from the rows.
+model, the two merged, and the reinforced one. One row per sample; the rates and their intervals are computed from the
+rows.
 """
 
 import asyncio
@@ -84,11 +85,12 @@ def run(run: Run) -> None:
         )
         if told.complete:
             lines, apart = lines_of(run, output.all_rows())
-            assert trained.facts
-            shown = examples.pairs(run.recipe.evaluate.ways, output.all_rows)
-            card = partial(cards.model_card, run, trained.facts, lines, apart, shown)
-            files = plots.files(told) | leaderboards.files(run, lines, told)
-            _update_card(run, trained.facts, card, told, files)
+            for kind, published in _published(run, trained).items():
+                assert published.facts
+                shown = examples.pairs(run.recipe.evaluate.ways, output.all_rows, kind)
+                card = partial(cards.model_card, run, published.facts, lines, apart, shown)
+                files = plots.files(told) | leaderboards.files(run, lines, told, kind)
+                _update_card(run, published, card, told, files)
             tables.render(lines, apart, run.screen.console)
 
 
@@ -116,15 +118,28 @@ def spoken(recipe: Recipe) -> list[Mapping[str, str]]:
 
 
 def engines_of(run: Run, trained: Snapshot) -> dict[str, Engine]:
-    """The engine for the base model, for the trained and for the merged one: the same but for the model."""
+    """The engine for the base model, and for what was made of it: the same but for the model."""
     base = run.recipe.engines[run.recipe.evaluate.engine]
     pinned = run.hub.revision(base.model, "model", base.revision)
     made = {"trained": merged.weights(run, trained)}
     if any(way.model == "merged" for way in run.recipe.evaluate.ways):
         made["merged"] = merged.need(run, made["trained"]).input
+    if "reinforced" in (published := _published(run, trained)):
+        made["reinforced"] = merged.weights(run, published["reinforced"])
     return {"base": base.model_copy(update={"revision": pinned})} | {
         name: base.model_copy(update={"model": it.repo, "revision": it.revision}) for name, it in made.items()
     }
+
+
+def _published(run: Run, trained: Snapshot) -> dict[str, Snapshot]:
+    """The repos of models whose cards show the results. StageError where the reinforced one is of other weights."""
+    found = {"trained": trained}
+    if any(way.model == "reinforced" for way in run.recipe.evaluate.ways):
+        reinforced = run.hub.need(run.reinforced, "model", "reinforce")
+        if reinforced.facts and merged.weights(run, trained) not in reinforced.facts.inputs:
+            raise StageError(f"{run.reinforced} was made from other weights than {run.model} has: run reinforce")
+        found["reinforced"] = reinforced
+    return found
 
 
 def seen_in_training(run: Run, held: HeldOut, chosen: Snapshot) -> set[str]:
@@ -272,22 +287,23 @@ def cells_of(run: Run, rows: Iterable[Result]) -> tuple[Cell, ...]:
 
 def _update_card(
     run: Run,
-    trained: Facts,
+    seen: Snapshot,
     written: Callable[..., str],
     told: Facts,
     extra: Mapping[str, bytes],
     attempts: int = 3,
 ) -> None:
     """On top of what the repo holds by now: a person may have edited the card meanwhile, and may do so once more."""
-    head = run.hub.need(run.model, "model", "train")
-    if head.facts != trained:
-        raise PublishConflict(f"{run.model} was trained anew while it was being evaluated: run evaluate again")
+    assert seen.facts
+    head = run.hub.need(seen.repo, "model", seen.facts.stage)
+    if head.facts != seen.facts:
+        raise PublishConflict(f"{seen.repo} was trained anew while it was being evaluated: run evaluate again")
     card = written(before=run.hub.card(head), files=extra)
     files = {**extra, "README.md": card.encode(), "run/evaluate.json": told.model_dump_json(indent=1).encode()}
     gone = [path for path in head.files if path.startswith(leaderboards.PREFIX) and path not in files]
     try:
-        run.hub.publish(run.model, "model", "evaluate: results", files, gone, parent=head.revision)
+        run.hub.publish(seen.repo, "model", "evaluate: results", files, gone, parent=head.revision)
     except PublishConflict:
         if attempts == 1:
             raise
-        _update_card(run, trained, written, told, extra, attempts - 1)
+        _update_card(run, seen, written, told, extra, attempts - 1)

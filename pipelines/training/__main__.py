@@ -1,16 +1,27 @@
 import sys
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
 
 from pipelines.training.chat_template import Refused
-from pipelines.training.job import Job
+from pipelines.training.job import Job, Reinforcement
 from pipelines.training.progress import tell
-from pipelines.training.sft import train
+
+Jobs = TypeAdapter[Job | Reinforcement](Annotated[Job | Reinforcement, Field(discriminator="kind")])
 
 
 def main(path: str) -> int:
-    job = Job.model_validate_json(Path(path).read_text("utf-8"), strict=False)
+    job = Jobs.validate_json(Path(path).read_text("utf-8"), strict=False)
     try:
-        train(job)
+        if isinstance(job, Job):
+            from pipelines.training.sft import train
+
+            train(job)
+        else:
+            from pipelines.training.reinforcement import reinforce
+
+            reinforce(job)
     except Refused as refused:
         tell("refused", why=str(refused))
         return 3

@@ -10,10 +10,10 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-from pipelines.training.job import Job
+from pipelines.training.job import Training
 
 
-def assemble(job: Job, tokenizer: PreTrainedTokenizerBase) -> None:
+def assemble(job: Training, tokenizer: PreTrainedTokenizerBase) -> None:
     """Merge the adapter, as it was saved, into the student's weights, or take over the weights that were trained."""
     unset_hf_deepspeed_config()  # else this model, too, would be spread over the processes
     source = job.student if job.lora else str(job.trained)
@@ -28,7 +28,7 @@ def assemble(job: Job, tokenizer: PreTrainedTokenizerBase) -> None:
         raise RuntimeError("the chat template that was saved is not the one that was trained with")
 
 
-def _publish_adapter(job: Job) -> None:
+def _publish_adapter(job: Training) -> None:
     """Copy the adapter, with the student named by its repo instead of by a folder of this machine."""
     folder = Path(job.output) / "adapter"
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 from trl import chat_template_utils
 
-from pipelines.chains import split
+from pipelines.chains import OPEN, split
 from pipelines.records import digest
 
 Messages = Sequence[Mapping[str, str]]
@@ -95,6 +95,24 @@ def _response(message: Mapping[str, str], field: bool) -> dict[str, str]:
         return dict(message)
     # transformers offers it to the template under each of the names that models have for it
     return {"role": message["role"], "content": chain.answer, "reasoning_content": chain.reasoning}
+
+
+def stop_tokens(student: str, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The tokens at which the student ends its turn, wherever it is served."""
+    try:
+        known = GenerationConfig.from_pretrained(student).eos_token_id
+    except OSError:
+        known = None
+    ids = [*(known if isinstance(known, list) else [known]), tokenizer.eos_token_id]
+    return frozenset(token for token in ids if isinstance(token, int))
+
+
+def opens_think(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer's template ends a prompt inside the think block, so that no response holds the opening
+    tag."""
+    asked = [{"role": "user", "content": "?"}]
+    prompt: Any = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+    return str(prompt).rstrip().endswith(OPEN)
 
 
 def missing(response: str, text: str) -> str | None:

@@ -11,7 +11,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from pipelines.training.job import Job, Saved
+from pipelines.training.job import Saved, Training
 from pipelines.training.progress import tell
 
 
@@ -19,7 +19,7 @@ class Saving(TrainerCallback):
     """Saves every so many seconds, and before it stops where the stage wants that; tells the stage of every checkpoint,
     those that TRL takes by itself included."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Training) -> None:
         self.every, self.stop = job.save_every, job.stop
         self.saved, self.stopped = time.monotonic(), False
 

@@ -1,24 +1,29 @@
-"""What the stage *train* and the training processes say to each other.
+"""What the stages *train* and *reinforce* and their training processes say to each other.
 
-A process gets the path of a `Job`. The first of them writes one JSON object a line on its standard output:
+A process gets the path of a `Job` or of a `Reinforcement`. The first of them writes one JSON object a line on its
+standard output:
 
     {"event": "checked", "check": Check}            the rows passed the pre-flight
+    {"event": "said", "line": "..."}                what a person should know before the first step
     {"event": "progress", "progress": Progress}     at the start, and after every logged step
     {"event": "saved", "saved": Saved}              a checkpoint, for the stage to publish and to remove
     {"event": "refused", "why": "..."}              a line for a person; nothing was trained
 
-When it ends well it leaves a `Report` beside its output. Where the stage has made the file `stop`, it saves a
-checkpoint after the next logged step instead, and ends.
+When it ends well it leaves a `Report`, or a `Reinforced` with its rollouts, beside its output. Where the stage has
+made the file `stop`, it saves a checkpoint after the next logged step instead, and ends.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from pipelines.recipe import Terms
 from pipelines.records import Record
 
 
-class Job(Record):
+class Training(Record):
+    """What both kinds of training are told."""
+
     name: str
     """Of the recipe: the project under which the training is found in Trackio."""
     student: str
@@ -26,14 +31,11 @@ class Job(Record):
     student_repo: str
     student_revision: str
     rows: str
-    """A file with one `Row` a line."""
+    """A file with one `Row`, or one `Question`, a line."""
     output: str
     """The folder for the finished model; what is needed only on the way goes beside it."""
-    template: str | None
     lora: Mapping[str, Any] | None
-    cut: float
     seed: int
-    sft: Mapping[str, Any]
     save_every: float | None = None
     """Seconds between two checkpoints; None for none."""
     resume: str | None = None
@@ -48,14 +50,46 @@ class Job(Record):
         return Path(self.output).with_name("stop")
 
     @property
+    def trained(self) -> Path:
+        """What the trainer itself saves: an adapter, or the whole model in the precision it was trained in."""
+        return Path(self.output).with_name("trained")
+
+
+class Job(Training):
+    """A supervised fine-tuning."""
+
+    kind: Literal["sft"] = "sft"
+    template: str | None
+    cut: float
+    sft: Mapping[str, Any]
+
+    @property
     def prepared(self) -> Path:
         """Tokens and labels of all rows."""
         return Path(self.output).with_name("prepared.arrow")
 
+
+class Reinforcement(Training):
+    kind: Literal["grpo"] = "grpo"
+    terms: Terms
+    grpo: Mapping[str, Any]
+
     @property
-    def trained(self) -> Path:
-        """What the trainer itself saves: an adapter, or the whole model in the precision it was trained in."""
-        return Path(self.output).with_name("trained")
+    def rollouts(self) -> Path:
+        """Every response so far with its reward, a `Rollout` a line; a checkpoint holds a copy."""
+        return Path(self.output).with_name(ROLLOUTS)
+
+
+ROLLOUTS = "rollouts.jsonl"
+
+
+class Question(Record):
+    """A prompt whose answer can be verified."""
+
+    id: str
+    language: str
+    text: str
+    gold: str
 
 
 class Row(Record):
@@ -114,6 +148,8 @@ class Progress(Record):
     step: int
     steps: int
     loss: float | None
+    reward: float | None = None
+    """The mean over all responses of the step."""
     tokens_per_second: float | None
     memory: float | None
     """GB at the most, of the accelerator where there is one."""
@@ -139,3 +175,18 @@ class Report(Record):
     """The step of that checkpoint; 0 where there was none."""
     loss: tuple[tuple[int, float], ...]
     """The curve: (step, loss)."""
+
+
+class Reinforced(Record):
+    arguments: Mapping[str, Any]
+    """Of GRPOConfig, those that the recipe or this application sets."""
+    written_by: Literal["vLLM", "transformers"]
+    """Which of them wrote the responses."""
+    opened: bool
+    """Whether the chat template opens the think block."""
+    steps: int
+    tokens: int
+    """Of prompts and responses, over all steps."""
+    seconds: float
+    """As in `Report`, like what follows."""
+    resumed: int

@@ -1,4 +1,4 @@
-"""How the stage *train* starts the training processes, and what it hears from them."""
+"""How the stages *train* and *reinforce* start the training processes, and what they hear from them."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import StageError
-from pipelines.recipe import Train
+from pipelines.recipe import Launched, Stage
 from pipelines.tether import tethered
 
 ROOT = Path(__file__).parents[2]
@@ -38,24 +38,24 @@ class Place:
         return self.rank == 0
 
 
-def place(machines: int, environment: Mapping[str, str] = os.environ) -> Place:
+def place(machines: int, environment: Mapping[str, str] = os.environ, stage: Stage = "train") -> Place:
     if machines == 1:
         return Place()
     rank, address = environment.get("NODE_RANK", ""), environment.get("MASTER_ADDR")
     if not address or not rank.isdecimal() or int(rank) >= machines:
         raise StageError(
-            f"train.machines is {machines}: set NODE_RANK on each of them (0 to {machines - 1}) and MASTER_ADDR to the "
-            "address of the one whose NODE_RANK is 0"
+            f"{stage}.machines is {machines}: set NODE_RANK on each of them (0 to {machines - 1}) and MASTER_ADDR to "
+            "the address of the one whose NODE_RANK is 0"
         )
     return Place(int(rank), address, int(environment.get("MASTER_PORT", PORT)))
 
 
-def one_disk(recipe: Train) -> bool:
+def one_disk(recipe: Launched) -> bool:
     """Whether the first machine has all of a checkpoint: ZeRO leaves each machine a part of the optimizer."""
     return recipe.machines == 1 or recipe.accelerate != "zero3"
 
 
-def command(recipe: Train, job: Path, here: Place) -> list[str]:
+def command(recipe: Launched, job: Path, here: Place) -> list[str]:
     """How the training process is started: as it is, or under accelerate with one of the shipped configs."""
     if recipe.accelerate == "single":
         return [sys.executable, "-m", "pipelines.training", str(job)]

@@ -23,9 +23,9 @@ LEFT_OUT = ("README.md", "run/", "plots/", "adapter/", ".gitattributes")
 def weights(run: Run, trained: Snapshot) -> Input:
     """The commit that holds the trained weights. An evaluation puts its table on top, into the model's card; *train*
     takes the facts of that evaluation away again when it publishes other weights."""
-    evaluated = run.hub.snapshot(run.model, "model", "evaluate")
+    evaluated = run.hub.snapshot(trained.repo, "model", "evaluate")
     inputs = evaluated.facts.inputs if evaluated and evaluated.facts else ()
-    return next((found for found in inputs if found.repo == run.model), trained.input)
+    return next((found for found in inputs if found.repo == trained.repo), trained.input)
 
 
 def need(run: Run, trained: Input) -> Snapshot:

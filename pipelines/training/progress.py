@@ -21,11 +21,12 @@ def tell(event: str, **data: object) -> None:
 class Telling(TrainerCallback):
     """Stands in front of the other callbacks, so that they log what it adds.
 
-    TRL counts tokens anew in each process; here they are counted from the beginning of the training, over all
+    TRL's SFT counts tokens `anew` in each process; here they are counted from the beginning of the training, over all
     checkpoints that it went on from.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, anew: bool = True) -> None:
+        self.anew = anew
         self.before = self.tokens = 0
         self.resumed = 0  # the step of the checkpoint that this process went on from
         self.logged = 0.0
@@ -34,7 +35,8 @@ class Telling(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         counts = [int(entry["num_tokens"]) for entry in state.log_history if "num_tokens" in entry]
-        self.before = self.tokens = counts[-1] if counts else 0
+        self.tokens = counts[-1] if counts else 0
+        self.before = self.tokens if self.anew else 0
         self.resumed = state.global_step
         self.logged = time.monotonic()
         self._tell(state, {})
@@ -62,6 +64,7 @@ class Telling(TrainerCallback):
             step=state.global_step,
             steps=state.max_steps,
             loss=logs.get("loss"),
+            reward=logs.get("reward"),
             tokens_per_second=logs.get("tokens_per_second"),
             memory=logs.get("memory_gb"),
             gpus=PartialState().num_processes if torch.cuda.is_available() else 0,

@@ -17,7 +17,7 @@ from pipelines import facts
 from pipelines.errors import PublishConflict, StageError
 from pipelines.facts import Facts, Input
 from pipelines.hub import Snapshot
-from pipelines.recipe import dump
+from pipelines.recipe import Stage, dump
 from pipelines.run import Run
 from pipelines.training.job import Saved
 from pipelines.training.spending import Spending
@@ -30,14 +30,15 @@ LEFT_OUT = ("README.md", "training_args.bin")
 """Files that nothing reads, and that name folders of this machine."""
 
 
-def find(run: Run, inputs: tuple[Input, ...]) -> Snapshot | None:
+def find(run: Run, stage: Stage, inputs: tuple[Input, ...]) -> Snapshot | None:
     """The checkpoint of this very training, where there is one."""
-    there = run.hub.snapshot(run.model, "model", "train", BRANCH)
+    repo, _ = run.written(stage)
+    there = run.hub.snapshot(repo, "model", stage, BRANCH)
     if there is None or there.facts is None or there.facts.complete:
         return None
-    if (there.facts.digest, there.facts.inputs) == (run.recipe.digest("train"), inputs):
+    if (there.facts.digest, there.facts.inputs) == (run.recipe.digest(stage), inputs):
         return there
-    run.screen.say(f"train: the checkpoint in {run.model} is of another recipe, data set or student: it is not used")
+    run.screen.say(f"{stage}: the checkpoint in {repo} is of another recipe, data set or student: it is not used")
     return None
 
 
@@ -45,7 +46,8 @@ def fetch(run: Run, found: Snapshot) -> Path:
     """Its folder on this machine."""
     folder = run.hub.folder(found.repo, "model", found.revision, only=(f"{FOLDER}/*",)) / FOLDER
     assert found.facts
-    run.screen.say(f"train: goes on from step {found.facts.details['step']}, the checkpoint in {run.model}")
+    told = found.facts
+    run.screen.say(f"{told.stage}: goes on from step {told.details['step']}, the checkpoint in {found.repo}")
     return folder
 
 
@@ -53,8 +55,10 @@ class Checkpoints:
     """Publishes checkpoints while the training goes on, the newest first; one that is overtaken is dropped, and so is
     one that still waits at the end, unless it is settled."""
 
-    def __init__(self, run: Run, inputs: tuple[Input, ...], student: Input, spending: Spending) -> None:
+    def __init__(self, run: Run, stage: Stage, inputs: tuple[Input, ...], student: Input, spending: Spending) -> None:
         self.run, self.inputs, self.student, self.spending = run, inputs, student, spending
+        self.stage: Stage = stage
+        self.repo, _ = run.written(stage)
         self._offered = SimpleQueue[Saved | None]()
         self._closing, self._settling = threading.Event(), False
         self._failed: StageError | None = None
@@ -87,8 +91,8 @@ class Checkpoints:
             raise error
 
     def drop(self) -> None:
-        if self.run.hub.snapshot(self.run.model, "model", revision=BRANCH):
-            self.run.hub.drop_branch(self.run.model, "model", BRANCH)
+        if self.run.hub.snapshot(self.repo, "model", revision=BRANCH):
+            self.run.hub.drop_branch(self.repo, "model", BRANCH)
 
     def _work(self) -> None:
         while saved := self._newest():
@@ -100,7 +104,9 @@ class Checkpoints:
                 return
             except StageError as error:  # hours of training are worth more than one checkpoint
                 self._failed = error
-                self.run.screen.say(f"train: no checkpoint at step {saved.step}, the next one will be tried: {error}")
+                self.run.screen.say(
+                    f"{self.stage}: no checkpoint at step {saved.step}, the next one will be tried: {error}"
+                )
             shutil.rmtree(saved.folder)
 
     def _newest(self) -> Saved | None:
@@ -120,7 +126,7 @@ class Checkpoints:
         return None
 
     def _publish(self, saved: Saved) -> None:
-        hub, repo = self.run.hub, self.run.model
+        hub, repo = self.run.hub, self.repo
         if self._parent is None:
             hub.create(repo, "model", self.run.recipe.private)
             hub.branch(repo, "model", BRANCH)
@@ -145,18 +151,18 @@ class Checkpoints:
             files[adapter] = json.dumps(json.loads(path.read_text("utf-8")) | named, indent=2).encode()
         files["README.md"] = (
             f"---\nbase_model: {self.student.repo}\n---\n"
-            f"# {self.run.model}, in training\n\nStep {saved.step}. This is no finished model: the command that began "
+            f"# {self.repo}, in training\n\nStep {saved.step}. This is no finished model: the command that began "
             "the training goes on from here, on whatever machine.\n"
         ).encode()
         files["run/recipe.yaml"] = dump(self.run.recipe).encode()
-        files["run/train.json"] = self._facts(saved).model_dump_json(indent=2).encode()
+        files[f"run/{self.stage}.json"] = self._facts(saved).model_dump_json(indent=2).encode()
         return files
 
     def _facts(self, saved: Saved) -> Facts:
         return Facts(
-            stage="train",
+            stage=self.stage,
             recipe=self.run.recipe.name,
-            digest=self.run.recipe.digest("train"),
+            digest=self.run.recipe.digest(self.stage),
             complete=False,
             inputs=self.inputs,
             spent=(self.spending.read(),),

@@ -1,6 +1,5 @@
 """The whole of a supervised fine-tuning."""
 
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -9,22 +8,21 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import gather_object
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from peft.helpers import disable_input_dtype_casting
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from pipelines.records import digest
 from pipelines.training import chat_template, preflight
 from pipelines.training.arguments import config, defaults
 from pipelines.training.assembly import assemble
-from pipelines.training.chat_template import Refused
+from pipelines.training.chat_template import stop_tokens
 from pipelines.training.checkpoints import Saving
 from pipelines.training.frozen_head import add_frozen_head, fits
 from pipelines.training.job import Check, Job, Measure, Report, Row
+from pipelines.training.machines import agree
 from pipelines.training.packing import Apart
 from pipelines.training.preparation import Preparation, prepare
 from pipelines.training.progress import Telling, curve, tell
@@ -82,28 +80,9 @@ def train(job: Job) -> None:
         job.report.write_text(report.model_dump_json(), "utf-8")
 
 
-def agree(job: Job) -> None:
-    """Refuse where the machines of one training were not given the same job: they read the Hub one by one."""
-    with Path(job.rows).open("rb") as rows:
-        content = hashlib.file_digest(rows, "sha256").hexdigest()
-    same = digest(job.student_revision, job.template, job.lora, job.seed, job.sft, job.save_every, content)
-    if len(set(gather_object([same]))) > 1:
-        raise Refused("the machines read different rows or recipes: start them again, all from the same commit")
-
-
 def _first_conversations(job: Job) -> Sequence[Sequence[Mapping[str, str]]]:
     with Path(job.rows).open("rb") as lines:
         return [Row.model_validate_json(line, strict=False).messages for line in islice(lines, preflight.LOOKED_AT)]
-
-
-def stop_tokens(student: str, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokens at which the student ends its turn, wherever it is served."""
-    try:
-        known = GenerationConfig.from_pretrained(student).eos_token_id
-    except OSError:
-        known = None
-    ids = [*(known if isinstance(known, list) else [known]), tokenizer.eos_token_id]
-    return frozenset(token for token in ids if isinstance(token, int))
 
 
 def _prepared(job: Job, preparation: Preparation, max_length: int | None) -> tuple[Dataset, Measure]:
