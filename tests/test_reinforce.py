@@ -1,5 +1,6 @@
 """Reinforcement: which prompts are taken, what TRL is told, and that the reward moves a tiny model into a language."""
 
+import io
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,15 @@ import torch
 import yaml
 from lessons import TINY
 from lessons import write_job as write_lesson
+from rich.console import Console
 from rows import prompt
 from tiny import make_student
 from transformers import AutoModelForCausalLM
 
-from pipelines import chains, facts, recipes
+from pipelines import browse, cards, chains, facts, lineage, recipes
 from pipelines.chains import join
 from pipelines.errors import RecipeError, StageError
-from pipelines.facts import Facts
+from pipelines.facts import Facts, Input
 from pipelines.hub import connect
 from pipelines.hub import part as parquet_part
 from pipelines.recipe import Recipe, Reinforce, Terms
@@ -30,7 +33,7 @@ from pipelines.records import Conversation, Message, Rollout, Term
 from pipelines.rewards import GATED, reward
 from pipelines.run import Run
 from pipelines.screen import Screen
-from pipelines.stages import reinforce
+from pipelines.stages import evaluate, reinforce
 from pipelines.training import grpo_arguments, launch, reinforcement, sft
 from pipelines.training.chat_template import Refused, opens_think
 from pipelines.training.job import Question, Reinforced, Reinforcement, Row
@@ -349,7 +352,9 @@ def run(hub_server: str, name: str, student: Path, monkeypatch: pytest.MonkeyPat
         {
             "name": name,
             "languages": ["ru"],
-            "engines": {"e": {"kind": "openai", "model": "m", "url": "http://127.0.0.1:9"}},
+            "engines": {
+                "e": {"kind": "openai", "model": f"{hub.namespace}/{name}-student", "url": "http://127.0.0.1:9"}
+            },
             "prompts": {"sources": [{"kind": "problems", "families": [], "rows": 1}]},
             "generate": {"engine": "e"},
             "train": {"student": f"{hub.namespace}/student"},
@@ -406,6 +411,34 @@ def test_model_and_rollouts_are_published_and_a_second_run_changes_nothing(run: 
     before = run.hub.revision(run.reinforced, "model"), run.hub.revision(run.rollouts, "dataset")
     reinforce.run(run)
     assert (run.hub.revision(run.reinforced, "model"), run.hub.revision(run.rollouts, "dataset")) == before
+    _a_person_can_look(run, rows[0])
+    _an_evaluation_asks_it_and_writes_its_card(run)
+
+
+def _a_person_can_look(run: Run, row: Rollout) -> None:
+    console = Console(file=io.StringIO(), width=300)
+    browse.inspect(run.hub, run.rollouts, "ru", False, "", console)
+    lineage.run(run.reinforced, Screen(console))
+    lineage.run(f"{run.rollouts}#{row.id}", Screen(console))
+    text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    assert "reward -1" in text
+    assert row.gate is None or row.gate in text
+    assert f"{run.model} at" in text
+    assert f"step {row.step}, sample {row.sample}" in text
+
+
+def _an_evaluation_asks_it_and_writes_its_card(run: Run) -> None:
+    trained = run.hub.need(run.model, "model", "train")
+    asked = evaluate.engines_of(run, trained)["reinforced"]
+    assert (asked.model, asked.revision) == (run.reinforced, run.hub.revision(run.reinforced, "model"))
+    seen = run.hub.need(run.reinforced, "model", "reinforce")
+    inputs = tuple(Input(repo=one.model, kind="model", revision=one.revision or "") for one in [asked])
+    told = Facts(stage="evaluate", recipe="r", digest="d", complete=True, inputs=inputs)
+    evaluate._update_card(run, seen, partial(cards.model_card, run, seen.facts, ()), told, {})
+    assert evaluate.engines_of(run, trained)["reinforced"] == asked
+    run.hub.publish(run.model, "model", "other weights", {"model.safetensors": b"x"})
+    with pytest.raises(StageError, match=r"was made from other weights than .* run reinforce"):
+        evaluate.engines_of(run, run.hub.need(run.model, "model", "train"))
 
 
 @pytest.mark.parametrize(
