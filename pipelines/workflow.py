@@ -79,20 +79,20 @@ def _jobs(run: Run, stage: Stage, settings: Settings) -> list[Job]:
         repo=repo,
         publisher=f"{'datasets/' if kind == 'dataset' else ''}{repo}" if settings.trusted_publishers else "",
     )
-    if stage == "train" and (run.recipe.train.machines > 1 or settings.train_runners):
-        return _together(job, run.recipe.train.machines, settings.train_runners)
+    if run.recipe.machines(stage) > 1:
+        return _together(job, stage, run.recipe.machines(stage), settings.train_runners)
+    if settings.train_runners and all(run.recipe.machines(trained) == 1 for trained in launch.TRAINED):
+        raise RecipeError("train-runners is for several machines: set train.machines in the recipe, or leave it empty")
     return [replace(job, shard=f"{number + 1}/{parts}" if parts > 1 else "") for number in range(parts)]
 
 
-def _together(job: Job, machines: int, runners: Sequence[str]) -> list[Job]:
+def _together(job: Job, stage: Stage, machines: int, runners: Sequence[str]) -> list[Job]:
     """GitHub tells no runner where another one is: the address of the first stands behind its label."""
-    if machines == 1:
-        raise RecipeError("train-runners is for several machines: set train.machines in the recipe, or leave it empty")
     named = [runner.partition("=") for runner in runners]
     if len(named) != machines or not named[0][2]:
         raise RecipeError(
-            f"train.machines is {machines}: name {machines} runners in train-runners, the first by a label of its own "
-            "with the address at which the others reach it, as in node-a=10.0.0.1,node-b"
+            f"{stage}.machines is {machines}: name {machines} runners in train-runners, the first by a label of its "
+            "own with the address at which the others reach it, as in node-a=10.0.0.1,node-b"
         )
     address = named[0][2]
     return [replace(job, runner=label, rank=str(rank), address=address) for rank, (label, _, _) in enumerate(named)]

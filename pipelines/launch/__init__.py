@@ -80,9 +80,9 @@ def specify(
         )
     engines = recipe.engines_of(stage)
     started = {engine.kind for engine in engines if not engine.url}
-    together = stage == "train" and recipe.train.machines > 1
+    together = recipe.machines(stage) > 1
     if together:
-        place(recipe.train.machines, environment)  # which refuses what is incomplete
+        place(recipe.machines(stage), environment, stage)  # which refuses what is incomplete
     names = (*HANDED_ON, *(TOGETHER if together else ()))
     handed_on = {name: environment[name] for name in names if name in environment}
     addresses = (handed_on.get("HF_ENDPOINT"), *(engine.url for engine in engines))

@@ -26,7 +26,7 @@ def run(task: Task, api: HfApi, screen: Screen, image: str | None, flavor: str |
         )
     if task.together:
         raise RecipeError(
-            "train.machines: no job knows another's address; take a --flavor with more GPUs, and processes"
+            f"{task.stage}.machines: no job knows another's address; take a --flavor with more GPUs, and processes"
         )
     if servers := [address for address in task.local if address != task.environment.get("HF_ENDPOINT")]:
         raise RecipeError(f"{task.stage} asks a server at {servers[0]}, which a job cannot reach: give it a public url")

@@ -133,6 +133,11 @@ class Recipe(Config):
         """Those that a run of this recipe consists of."""
         return tuple(stage for stage in STAGES if getattr(self, stage) is not None)
 
+    def machines(self, stage: Stage) -> int:
+        """How many of them train together."""
+        section = getattr(self, stage)
+        return section.machines if isinstance(section, Launched) else 1
+
     def digest(self, stage: Stage) -> str:
         """Of all in the recipe that decides which rows a stage makes, and how."""
         calibrated = self.calibration.model_dump() if stage == "judge" and self.calibration else None

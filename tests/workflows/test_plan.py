@@ -88,6 +88,19 @@ def test_the_machines_of_one_training_get_a_rank_each_and_the_address_of_the_fir
     assert {(job.rank, job.address) for job in planned(connected)["train"]} == {("", "")}
 
 
+def test_a_reinforcement_gets_a_job_like_a_training_where_the_recipe_has_that_section(connected: Hub) -> None:
+    assert "reinforce" not in planned(connected)
+    (job,) = planned(connected, overrides=["reinforce={}"], trusted_publishers=True)["reinforce"]
+    assert (job.image, job.runner, job.environment, job.rank) == (IMAGES["trainer"], "large", "gpu", "")
+    assert job.publisher == "acme/r1-russian-DeepSeek-R1-Distill-Qwen-7B-reinforced"
+    several = ["reinforce={accelerate: ddp, processes: 8, machines: 2}"]
+    jobs = planned(connected, overrides=several, train_runners=("node-a=10.0.0.1", "node-b"))
+    assert [(job.runner, job.rank) for job in jobs["reinforce"]] == [("node-a", "0"), ("node-b", "1")]
+    assert [job.rank for job in jobs["train"]] == [""]
+    with pytest.raises(RecipeError, match=r"reinforce\.machines is 2: name 2 runners"):
+        planned(connected, overrides=several)
+
+
 @pytest.mark.parametrize("runners", [(), ("node-a=10.0.0.1",), ("node-a", "node-b=10.0.0.1"), ("a=x", "b", "c")])
 def test_a_training_on_several_machines_without_a_runner_for_each_is_refused(
     connected: Hub, runners: tuple[str, ...]
