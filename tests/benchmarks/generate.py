@@ -5,15 +5,16 @@
 A mock server in a process of its own answers each request with 4 kB of a chain after a log-normal delay (sigma 0.5),
 and counts how many requests it holds. Share: the mean number it held between the first request and the last, of the
 number that should be in flight; by Little's law this is the share of the rate that its delays allow. CPU: processor
-seconds of the client's process per 1,000 requests. Memory: growth of its resident set, at its peak, per request in
-flight.
+seconds of the client's process per 1,000 requests, imports not counted. Memory: growth of its resident set, at its
+peak; of `stage` much of that is what a checkpoint takes, so what a request in flight takes is told by the difference
+between two settings (64x0.02 as the small one).
 Where other programs are at work, share and CPU suffer: compare the lines of one run, with `sockets` as the measure.
 
     stage            *generate* as a whole: prompts from an embedded Hub, chains taken apart, journal, checkpoints
-    door             `pipelines.llm` alone
+    door             `pipelines.llm` alone, as *generate* uses it
     public           `pipelines.llm` through openai's client, as judges of a remote API use it
     openai, huggingface_hub   the public clients by themselves, with their limits of connections raised
-    aiohttp          the same body and answer through aiohttp alone, for as many connections
+    aiohttp          the same answers through aiohttp alone
     sockets          nothing but asyncio's streams: what no client can be below
 
 Each line is a run of its own in a fresh process. Wants an open-file limit above the requests in flight.
@@ -37,6 +38,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import uvloop
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -243,6 +246,7 @@ async def hub_client(url: str, parallel: int, requests: int) -> None:
 
 def stage(url: str, parallel: int, requests: int) -> None:
     """*prompts* and *generate*; what it costs is counted from the second on."""
+    import matplotlib.figure  # noqa: F401 - for the plots of the last commit, not counted
     from rich.console import Console
 
     from pipelines import hub, problems
@@ -304,7 +308,8 @@ def client(name: str, url: str, parallel: int, requests: int) -> None:
             "openai": lambda: openai_client(url, parallel, requests),
             "huggingface_hub": lambda: hub_client(url, parallel, requests),
         }[name]
-        asyncio.run(counted(run))
+        loop = uvloop.run if name == "door" else asyncio.run  # as *generate* does
+        loop(counted(run))
     processor, memory = BEGAN
     print(json.dumps({"cpu": time.process_time() - processor, "memory": resident("VmHWM") - memory}))
 
@@ -375,7 +380,7 @@ def main() -> None:
 
 
 def compared(options: argparse.Namespace, address: str) -> None:
-    print(f"{'client':16} {'in flight':>9} {'delay':>6} {'requests':>8} {'share':>6} {'CPU s/1000':>10} {'kB each':>8}")
+    print(f"{'client':16} {'in flight':>9} {'delay':>6} {'requests':>8} {'share':>6} {'CPU s/1000':>10} {'MB':>6}")
     for setting in options.settings.split(","):
         parallel, delay = setting.split("x")
         for name in options.clients.split(","):
@@ -390,9 +395,8 @@ def compared(options: argparse.Namespace, address: str) -> None:
                 continue
             cost, told = json.loads(ended.stdout.splitlines()[-1]), get(f"{address}/stats")
             assert told["answered"] == requests, told
-            share = told["held"] / int(parallel)
-            each = cost["memory"] / int(parallel) / 1000
-            print(f"{label} {share:>6.1%} {1000 * cost['cpu'] / requests:>10.3f} {each:>8.1f}", flush=True)
+            share, each = told["held"] / int(parallel), 1000 * cost["cpu"] / requests
+            print(f"{label} {share:>6.1%} {each:>10.3f} {cost['memory'] / 1e6:>6.0f}", flush=True)
 
 
 if __name__ == "__main__":
