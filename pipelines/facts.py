@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -239,6 +240,8 @@ def source() -> str:
     if revision := os.environ.get("THINKIN_REVISION"):
         return revision
     root = Path(__file__).parent.parent
+    if not shutil.which("git"):
+        return ""
     asked = subprocess.run(  # noqa: S603 - fixed arguments
         ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - git of the PATH
         capture_output=True,

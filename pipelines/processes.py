@@ -63,10 +63,13 @@ class Server:
     @asynccontextmanager
     async def running(self, say: Say) -> AsyncIterator[None]:
         self._say = say
-        with tempfile.NamedTemporaryFile("r", prefix="server-", suffix=".log", errors="replace") as log:
-            self._log = Path(log.name)
+        with tempfile.TemporaryDirectory(prefix="thinkin-server-") as folder:
+            self._log = Path(folder, "log")
+            self._log.touch()
+            told = Path(folder, "health")  # which containers/healthy reads
             try:
                 await self._start()
+                await asyncio.to_thread(told.write_text, self._health)
                 yield
             finally:
                 await self._stop()

@@ -22,6 +22,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+STALL = 60.0
+"""Seconds."""
 QUESTION = "Invent a short story"
 """How the probe's question begins."""
 
@@ -53,6 +55,10 @@ class Script:
     flying: int = 0
     refused: int = 0
     delay: float = 0.0
+    stall_after: int | None = None
+    """After so many requests the others wait, until they are given up."""
+    stalled: threading.Event = field(default_factory=threading.Event)
+    """Set by the first that waits."""
     asked: threading.Event = field(default_factory=threading.Event)
     """Set by the first request."""
     message: dict[str, Any] = field(default_factory=dict)
@@ -194,6 +200,9 @@ def _handler(script: Script, good: Any) -> Any:
         script.flying += 1
         try:
             await asyncio.sleep(script.delay)
+            if script.stall_after is not None and len(script.requests) > script.stall_after:
+                script.stalled.set()
+                await asyncio.sleep(STALL)
         finally:
             script.flying -= 1
         if script.faults and len(script.requests) > script.good:

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from jobs_server import Jobs, serving
 
-from pipelines import recipes
+from pipelines import facts, recipes
 from pipelines.errors import RecipeError, StageError
-from pipelines.launch import docker, specify
+from pipelines.launch import actions, docker, specify
 from pipelines.recipe import Recipe, Stage
 
 ROOT = Path(__file__).parent.parent
@@ -150,6 +150,51 @@ def test_a_container_is_told_its_image_by_a_digest(name: str, known: list[str], 
     assert docker.digest(name, SimpleNamespace(attrs={"RepoDigests": known}, id="sha256:cc")) == told
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--gpus", "lots", "--gpus lots: write all, none or a number"),
+        ("--memory", "lots", "--memory lots: write a number with its unit"),
+        ("--on", "moon", "'moon' is not one of 'docker', 'jobs', 'actions'"),
+    ],
+)
+def test_an_option_that_means_nothing_is_a_line_before_docker_is_asked(
+    endpoint: str, tmp_path: Path, option: str, value: str, told: str
+) -> None:
+    ended = run(endpoint, "choose", recipe(tmp_path, {"kind": "vllm"}), option, value, on="docker")
+    assert ended.returncode == 2
+    assert told in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"DOCKER_HOST": "unix:///nowhere.sock"}, "no Docker engine answers"),
+        ({"HF_TOKEN": "", "HF_HOME": "/nowhere"}, "there is no token for http"),
+    ],
+)
+def test_what_a_machine_lacks_is_a_line_also_without_git(
+    endpoint: str, tmp_path: Path, environment: dict[str, str], told: str
+) -> None:
+    line = launch(endpoint, "choose", recipe(tmp_path, {"kind": "vllm"}), on="docker")
+    line["env"] |= {"PATH": str(tmp_path), **environment}
+    ended = subprocess.run(**line, text=True, check=False, timeout=60)
+    assert ended.returncode == 1
+    assert told in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_without_git_a_run_has_no_commit_and_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("GITHUB_TOKEN", "ghp_secret")
+    for name in ("THINKIN_REVISION", "GITHUB_REPOSITORY", "GITHUB_REF_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert facts.source.__wrapped__() == ""
+    with pytest.raises(StageError, match="which repository and branch"):
+        actions.place()
+
+
 # --- jobs
 
 
@@ -164,14 +209,14 @@ def endpoint(jobs: Jobs) -> Iterator[str]:
         yield address
 
 
-def launch(endpoint: str, *words: str) -> dict[str, Any]:
+def launch(endpoint: str, *words: str, on: str = "jobs") -> dict[str, Any]:
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_TOKEN": SECRET}
-    line = [sys.executable, "-m", "pipelines", "launch", *words, "--on", "jobs"]
+    line = [sys.executable, "-m", "pipelines", "launch", "--on", on, *words]
     return {"args": line, "cwd": ROOT, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 
 
-def run(endpoint: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(**launch(endpoint, *words), text=True, check=False, timeout=60)
+def run(endpoint: str, *words: str, on: str = "jobs") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(**launch(endpoint, *words, on=on), text=True, check=False, timeout=60)
 
 
 def test_a_job_gets_the_whole_command_the_hardware_a_time_out_and_its_secrets(

@@ -5,6 +5,7 @@ The run belongs to GitHub: it goes on when the waiting is broken off.
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -147,5 +148,7 @@ def _json(answer: httpx2.Response) -> dict[str, Any]:
 
 
 def _git(*words: str) -> str:
+    if not shutil.which("git"):
+        return ""
     asked = subprocess.run(["git", *words], capture_output=True, text=True, check=False)  # noqa: S603, S607 - fixed words, git of the PATH
     return asked.stdout.strip()

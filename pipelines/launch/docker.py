@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest
+from docker.utils import parse_bytes
 
 from pipelines import facts
 from pipelines.errors import LaunchFailed, RecipeError, StageError
@@ -47,6 +48,7 @@ def run(
     `image` is used as it is; without one the stage's own is built, with `arguments` for its Dockerfile (NAME=VALUE).
     Raises LaunchFailed with the stage's exit code.
     """
+    devices, limit = _devices(gpus if gpus is not None else "all" if task.gpu else "none"), _bytes(memory)
     client = _connect()
     name = image or build(task, arguments)
     found = _fetch(client, name)
@@ -56,10 +58,10 @@ def run(
         "network_mode": "host" if task.local or task.together else "bridge",
         "tmpfs": {"/tmp": ""},  # noqa: S108 - where TGI puts its sockets; all else is told to use a volume
         "volumes": {CACHE: {"bind": "/cache", "mode": "rw"}},
-        "device_requests": _devices(gpus if gpus is not None else "all" if task.gpu else "none"),
+        "device_requests": devices,
         "shm_size": SHARED_MEMORY,
-        "mem_limit": memory,
-        "memswap_limit": memory,
+        "mem_limit": limit,
+        "memswap_limit": limit,
         # nothing is gained by more rights than these
         "read_only": True,
         "cap_drop": ["ALL"],
@@ -129,6 +131,13 @@ def _devices(gpus: str) -> list[DeviceRequest]:
     if gpus != "all" and not gpus.isdigit():
         raise RecipeError(f"--gpus {gpus}: write all, none or a number")
     return [DeviceRequest(count=-1 if gpus == "all" else int(gpus), capabilities=[["gpu"]])]
+
+
+def _bytes(memory: str | None) -> int | None:
+    try:
+        return parse_bytes(memory) if memory else None
+    except DockerException:
+        raise RecipeError(f"--memory {memory}: write a number with its unit, such as 16g") from None
 
 
 def _watch(container: "Container") -> dict[str, Any]:

@@ -53,7 +53,7 @@ def fetch(run: Run, found: Snapshot) -> Path:
 
 class Checkpoints:
     """Publishes checkpoints while the training goes on, the newest first; one that is overtaken is dropped, and so is
-    one that still waits at the end, unless it is settled."""
+    one that still waits when the training has come to its end, unless it is settled."""
 
     def __init__(self, run: Run, stage: Stage, inputs: tuple[Input, ...], student: Input, spending: Spending) -> None:
         self.run, self.inputs, self.student, self.spending = run, inputs, student, spending
@@ -72,6 +72,7 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._settling |= kind is not None  # whoever goes on from here begins at the newest
         self._closing.set()
         self._offered.put(None)
         self._worker.join()

@@ -1,4 +1,4 @@
-"""An engine, and the images, once for all tests.
+"""An engine, the images, and a Hub for them, once for all tests.
 
 Where there is no engine these tests are skipped with the reason; in CI they fail, unless THINKIN_NO_DOCKER is set.
 """
@@ -10,6 +10,10 @@ from contextlib import ExitStack
 import docker_engine
 import docker_images
 import pytest
+from tiny import make_student
+
+from pipelines import hub
+from pipelines.hub import Hub
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +34,13 @@ def images(own_engine: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     yield docker_images.build(tmp_path_factory.mktemp("images"))
     if not own_engine:
         docker_images.remove()
+
+
+@pytest.fixture(scope="session")
+def connected(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Hub:
+    """The Hub, with the student on it."""
+    connected = hub.connect(None)
+    folder = make_student(tmp_path_factory.mktemp("student"))
+    connected.create("tiny/student", "model", private=False)
+    connected.publish("tiny/student", "model", "a student", {path.name: path for path in folder.iterdir()})
+    return connected

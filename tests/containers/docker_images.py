@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tarfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -17,11 +17,14 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 NAMES = ("judge", "generator", "evaluator", "trainer")
 BASE, WHEELS = "thinkin-test-base", "thinkin-test-wheels"
-ARGUMENTS = tuple(
-    word
-    for argument, image in (("BASE_IMAGE", BASE), ("BUILDER_IMAGE", BASE), ("WHEELS_IMAGE", WHEELS))
-    for word in ("--build-arg", f"{argument}={image}")
-)
+
+
+def arguments(**images: str) -> tuple[str, ...]:
+    pairs = {"BASE_IMAGE": BASE, "BUILDER_IMAGE": BASE, "WHEELS_IMAGE": WHEELS, **images}
+    return tuple(word for name, value in pairs.items() for word in ("--build-arg", f"{name}={value}"))
+
+
+ARGUMENTS = arguments()
 REVISION = "0123456789ab"
 SECRET = "a-password-of-the-mirror"
 
@@ -32,6 +35,8 @@ class Images:
 
     names: dict[str, str]
     environment: dict[str, str]
+    settings: Path
+    """Of pip, given to a build in secret."""
 
     def command(self, *words: str) -> dict[str, Any]:
         """Arguments of subprocess for a command of ours that may build, and would find all of it built."""
@@ -47,15 +52,18 @@ def build(folder: Path) -> Images:
     settings = folder / "pip.conf"
     settings.write_text(f"[global]\nno-index = true\nextra-index-url = https://user:{SECRET}@mirror.invalid/simple\n")
     load(BASE, host_image.write, "--change", host_image.ENVIRONMENT)
-    make_wheels(folder / "wheels")
-    load(WHEELS, lambda stream: pack(stream, folder / "wheels"))
+    load_wheels(WHEELS, folder / "wheels", (*NAMES, "demo"), provided=("torch", "xllamacpp"))
     environment = {**docker_engine.environment(), "PIP_CONFIG_FILE": str(settings), "THINKIN_REVISION": REVISION}
-    names = {name: f"thinkin-test-{name}" for name in NAMES}
-    for name, tag in names.items():
-        line = ["docker", "build", "--file", f"containers/{name}/Dockerfile", "--tag", tag, *ARGUMENTS]
-        line += ["--secret", f"id=pip_conf,src={settings}", "--build-arg", f"GIT_SHA={REVISION}", "."]
-        subprocess.run(line, cwd=ROOT, env=environment, check=True)
-    return Images(names, environment)
+    images = Images({name: f"thinkin-test-{name}" for name in NAMES}, environment, settings)
+    for name, tag in images.names.items():
+        build_one(images, f"containers/{name}/Dockerfile", tag, ARGUMENTS)
+    return images
+
+
+def build_one(images: Images, dockerfile: str, tag: str, arguments: tuple[str, ...]) -> None:
+    line = ["docker", "build", "--file", dockerfile, "--tag", tag, *arguments]
+    line += ["--secret", f"id=pip_conf,src={images.settings}", "--build-arg", f"GIT_SHA={REVISION}", "."]
+    subprocess.run(line, cwd=ROOT, env=images.environment, check=True)
 
 
 def remove() -> None:
@@ -81,11 +89,16 @@ def pack(stream: IO[bytes], folder: Path) -> None:
         tar.add(folder, ".")
 
 
-def make_wheels(folder: Path) -> None:
-    """The wheels of all that the images install; torch is in the base."""
+def load_wheels(image: str, folder: Path, extras: Collection[str], provided: Collection[str] = ()) -> None:
+    """An image of the wheels of all that these extras need, but for what the base provides."""
+    make_wheels(folder, extras, provided)
+    load(image, lambda stream: pack(stream, folder))
+
+
+def make_wheels(folder: Path, extras: Collection[str], provided: Collection[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    extras = [requirement for name in NAMES for requirement in project["project"]["optional-dependencies"][name]]
-    wanted = closure([*project["project"]["dependencies"], *extras]) - {"torch"}
+    named = [requirement for name in extras for requirement in project["project"]["optional-dependencies"][name]]
+    wanted = closure([*project["project"]["dependencies"], *named]) - {*provided}
     line = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder)]
     line += ["--constraint", str(ROOT / "constraints.txt")]
     subprocess.run([*line, *sorted(wanted), *project["build-system"]["requires"]], check=True)

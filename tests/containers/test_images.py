@@ -4,12 +4,14 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import docker_engine
 import pytest
 from docker_images import NAMES, REVISION, ROOT, SECRET, Images
+from llm_server import Script, serving
 
 pytestmark = pytest.mark.timeout(900)  # the first one builds the images
 FILES = {name: (ROOT / "containers" / name / "Dockerfile").read_text("utf-8") for name in NAMES}
@@ -41,6 +43,27 @@ def test_an_image_runs_the_command_line_as_an_ordinary_user(images: Images, name
     assert config["Labels"]["org.opencontainers.image.revision"] == REVISION
     environment = dict(pair.split("=", 1) for pair in config["Env"])
     assert any(Path(environment["HF_HOME"]).is_relative_to(volume) for volume in config["Volumes"])
+
+
+def test_an_image_in_which_a_model_is_served_says_how_healthy_it_is(images: Images) -> None:
+    checked = [name for name, tag in images.names.items() if "Healthcheck" in inspected(tag)["Config"]]
+    assert checked == ["generator", "evaluator"]
+    for name in checked:
+        assert inspected(images.names[name])["Config"]["Healthcheck"]["Test"] == ["CMD", "healthy"]
+
+
+def test_what_is_healthy_answers_and_what_serves_nothing_is_not_ill(tmp_path: Path) -> None:
+    def healthy() -> bool:
+        line = [sys.executable, str(ROOT / "containers/healthy")]
+        environment = {**os.environ, "TMPDIR": str(tmp_path), "http_proxy": "http://127.0.0.1:9"}
+        return subprocess.run(line, env=environment, capture_output=True, check=False).returncode == 0
+
+    assert healthy()
+    (tmp_path / "thinkin-server-x").mkdir()
+    with serving(Script()) as url:
+        (tmp_path / "thinkin-server-x/health").write_text(f"{url.removesuffix('/v1')}/health")
+        assert healthy()
+    assert not healthy()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,85 +1,34 @@
-"""The images at work: a whole pipeline in them, and the ways in which a container ends."""
+"""The images at work under `launch`: a whole pipeline in them, and what keeps a container from starting."""
 
-import os
-import signal
 import subprocess
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import docker_engine
 import pytest
-import yaml
 from docker_images import ARGUMENTS, Images
-from llm_server import Script, serving
+from llm_server import serving
+from small_recipe import containers, facts, opened, write
 from test_pipeline import OVERLAP, ROWS, config, scripted
-from tiny import make_student
 
-from pipelines import hub
-from pipelines.facts import Facts
 from pipelines.hub import Hub
 
 pytestmark = pytest.mark.timeout(900)  # the first one builds the images
-
-
-@pytest.fixture(scope="module")
-def connected(hub_server: str, tmp_path_factory: pytest.TempPathFactory) -> Hub:
-    """The Hub, with the student on it."""
-    connected = hub.connect(None)
-    folder = make_student(tmp_path_factory.mktemp("student"))
-    connected.create("tiny/student", "model", private=False)
-    connected.publish("tiny/student", "model", "a student", {path.name: path for path in folder.iterdir()})
-    return connected
-
-
-class Stalling(Script):
-    """Answers the first requests, those of the probe among them, and lets the others wait."""
-
-    def __init__(self, answers: dict[str, str]) -> None:
-        super().__init__(answers)
-        self.stalled = threading.Event()
-        stalling = self
-
-        class Requests(list[dict[str, Any]]):
-            def append(self, request: dict[str, Any]) -> None:
-                super().append(request)
-                if len(self) == 10:
-                    stalling.delay = 30
-                    stalling.stalled.set()
-
-        self.requests = Requests()
-
-
-def write(folder: Path, name: str, url: str, **changed: Any) -> str:
-    """A recipe whose teacher is on this machine and whose student is served inside the container."""
-    recipe: dict[str, Any] = config(url)
-    recipe["name"] = name
-    recipe["engines"]["teacher"] |= changed
-    recipe["engines"]["student"] = {"kind": "vllm", "model": "tiny/student", "parallel": 4, "context": 512}
-    file = folder / "recipe.yaml"
-    file.write_text(yaml.safe_dump(recipe, allow_unicode=True), "utf-8")
-    return str(file)
-
-
-def facts(connected: Hub, repo: str, stage: str, kind: Any = "dataset") -> Facts:
-    snapshot = connected.snapshot(connected.repo(repo), kind, stage)
-    assert snapshot
-    assert snapshot.facts
-    return snapshot.facts
-
-
-def containers() -> list[str]:
-    return docker_engine.docker("ps", "--all", "--quiet", "--filter", "label=thinkin.stage").stdout.split()
+NOBODY = "http://127.0.0.1:9/v1"
 
 
 def test_a_whole_pipeline_runs_in_the_images(images: Images, connected: Hub, name: str, tmp_path: Path) -> None:
     with serving(scripted()) as url:
-        ended = images.run("run", write(tmp_path, name, url), "--in", "docker", "--gpus", "none", *ARGUMENTS)
+        recipe = write(tmp_path, name, url)
+        ended = images.run("run", recipe, "--in", "docker", "--gpus", "none", *ARGUMENTS)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert facts(connected, name, "choose").counts["ru"]["chosen"] == (ROWS - OVERLAP) // 2
-    assert facts(connected, f"{name}-student", "train", "model").complete
-    results = facts(connected, f"{name}-results", "evaluate")
+    run = opened(recipe, connected)
+    chosen, trained, results = (facts(run, stage) for stage in ("choose", "train", "evaluate"))
+    assert chosen
+    assert chosen.counts["ru"]["chosen"] == (ROWS - OVERLAP) // 2
+    assert trained
+    assert trained.complete
+    assert results
     assert results.complete
     evaluation: Any = config("")["evaluate"]
     assert results.counts["ru"]["asked"] == (3 + OVERLAP) * len(evaluation["ways"])
@@ -88,70 +37,52 @@ def test_a_whole_pipeline_runs_in_the_images(images: Images, connected: Hub, nam
     assert containers() == []
 
 
-@pytest.fixture
-def waiting(images: Images, connected: Hub, name: str, tmp_path: Path) -> Iterator[tuple[str, Stalling]]:
-    """A recipe with its prompts made, and the teacher that will stall."""
-    script = Stalling(scripted().answers)
-    with serving(script) as url:
-        recipe = write(tmp_path, name, url, parallel=1)
-        made = images.run("prompts", recipe)
-        assert made.returncode == 0, made.stderr
-        yield recipe, script
+PROBE = """
+import ctypes, shutil, sys, tempfile
+from pathlib import Path
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-
-def test_a_container_that_is_told_to_stop_publishes_what_it_has(
-    images: Images, connected: Hub, name: str, waiting: tuple[str, Stalling]
-) -> None:
-    """Without --init: the command line is process 1, which the kernel spares every signal that it does not handle."""
-    recipe, script = waiting
-    mounted = ["--volume", f"{recipe}:/recipe.yaml:ro"]
-    passed = [f"--env={variable}={os.environ[variable]}" for variable in ("HF_ENDPOINT", "HF_TOKEN")]
-    limits = ["--read-only", "--cap-drop", "ALL", "--user", "54321:54321", "--network", "host"]
-    started = docker_engine.docker(
-        "run", "--detach", *limits, *passed, *mounted, images.names["generator"], "generate", "/recipe.yaml"
-    )
-    container = started.stdout.strip()
+home = Path.home()
+places = {"inductor": cache_dir(), "triton": home / ".triton", "vllm": home / ".cache/vllm", "cuda": home / ".nv"}
+for name, folder in {**places, "scratch": tempfile.gettempdir(), "tmp": "/tmp"}.items():
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    library = shutil.copy(sys.modules["_ctypes"].__file__, folder)
     try:
-        assert script.stalled.wait(60), docker_engine.docker("logs", container).stderr
-        docker_engine.docker("stop", "--time", "10", container)
-        told = docker_engine.docker("inspect", "--format", "{{.State.ExitCode}}", container).stdout.strip()
-        assert told == "130", docker_engine.docker("logs", container).stderr
-    finally:
-        docker_engine.docker("rm", "--force", "--volumes", container)
-    assert not facts(connected, f"{name}-candidates", "generate").complete
-    assert 0 < rows(connected, f"{name}-candidates") < 2 * ROWS
+        ctypes.CDLL(library)
+        print(name, "runs what was compiled", flush=True)
+    except OSError:
+        print(name, "does not", flush=True)
+"""
+"""Puts a library where kernels are compiled to, and loads it."""
 
 
-def test_a_launch_that_is_told_to_stop_stops_its_container_in_due_form(
-    images: Images, connected: Hub, name: str, waiting: tuple[str, Stalling]
-) -> None:
-    recipe, script = waiting
-    line = images.command("launch", "generate", recipe, "--on", "docker", "--image", images.names["generator"])
-    with subprocess.Popen(**line, stdout=subprocess.PIPE) as process:
-        assert script.stalled.wait(60)
-        process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=30)
-    assert process.returncode == 130, told
-    assert 0 < rows(connected, f"{name}-candidates") < 2 * ROWS
-    assert containers() == []
-
-
-def test_a_stage_that_runs_out_of_memory_is_told_apart_from_one_that_fails(
+def test_kernels_that_are_compiled_in_a_container_can_be_loaded_there(
     images: Images, connected: Hub, name: str, tmp_path: Path
 ) -> None:
-    recipe = write(tmp_path, name, "http://127.0.0.1:9/v1")
-    line = ["launch", "judge", recipe, "--on", "docker", "--image", images.names["judge"]]
-    failed, starved = images.run(*line), images.run(*line, "--memory", "32m")
-    assert failed.returncode == 1
-    assert "run generate first" in failed.stdout
-    assert "judge ended with exit code 1 in its container" in failed.stderr
-    assert starved.returncode == 137
-    assert "judge ran out of memory (its limit of 32m)" in starved.stderr
+    (tmp_path / "probe.py").write_text(PROBE)
+    lines = f'FROM {images.names["trainer"]}\nCOPY probe.py /\nENTRYPOINT ["/opt/venv/bin/python", "/probe.py"]\n'
+    (tmp_path / "Dockerfile").write_text(lines)
+    line = ["docker", "build", "--quiet", str(tmp_path)]
+    image = subprocess.run(line, env=images.environment, capture_output=True, text=True, check=True).stdout.strip()
+    launch = ["launch", "train", write(tmp_path, name, NOBODY), "--on", "docker", "--image", image, "--gpus", "none"]
+    said = images.run(*launch).stdout
+    for place in ("inductor", "triton", "vllm", "cuda", "scratch"):
+        assert f"{place} runs what was compiled" in said, said
+    assert "tmp does not" in said  # where nothing has to run, nothing can
+
+
+def test_a_stage_that_fails_hands_on_its_exit_code(images: Images, connected: Hub, name: str, tmp_path: Path) -> None:
+    ended = images.run(
+        "launch", "judge", write(tmp_path, name, NOBODY), "--on", "docker", "--image", images.names["judge"]
+    )
+    assert ended.returncode == 1
+    assert "run generate first" in ended.stdout
+    assert "judge ended with exit code 1 in its container" in ended.stderr
     assert containers() == []
 
 
 def test_an_image_that_is_not_there_is_a_line(images: Images, connected: Hub, name: str, tmp_path: Path) -> None:
-    recipe = write(tmp_path, name, "http://127.0.0.1:9/v1")
+    recipe = write(tmp_path, name, NOBODY)
     ended = images.run("launch", "judge", recipe, "--on", "docker", "--image", "nowhere.invalid/nothing:1")
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: there is no image nowhere.invalid/nothing:1, and it cannot be pulled")
@@ -160,15 +91,9 @@ def test_an_image_that_is_not_there_is_a_line(images: Images, connected: Hub, na
 def test_a_gpu_that_docker_cannot_give_is_a_line(images: Images, connected: Hub, name: str, tmp_path: Path) -> None:
     if "nvidia" in docker_engine.docker("info", "--format", "{{.Runtimes}}").stdout:
         pytest.skip("this engine can give one")
-    recipe = write(tmp_path, name, "http://127.0.0.1:9/v1")
+    recipe = write(tmp_path, name, NOBODY)
     line = ["launch", "judge", recipe, "--on", "docker", "--image", images.names["judge"], "--gpus", "all"]
     ended = images.run(*line)
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: Docker has no driver for a GPU here")
     assert containers() == []
-
-
-def rows(connected: Hub, repo: str) -> int:
-    snapshot = connected.snapshot(connected.repo(repo), "dataset", "generate")
-    assert snapshot
-    return sum(len(ids) for _, ids in connected.columns(snapshot, snapshot.parts("data"), ["id"]))
