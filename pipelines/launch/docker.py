@@ -135,7 +135,7 @@ def _devices(gpus: str) -> list[DeviceRequest]:
 
 def _bytes(memory: str | None) -> int | None:
     try:
-        return parse_bytes(memory) if memory else None
+        return int(parse_bytes(memory)) if memory else None
     except DockerException:
         raise RecipeError(f"--memory {memory}: write a number with its unit, such as 16g") from None
 
