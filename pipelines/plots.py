@@ -173,7 +173,7 @@ def kept_and_lost(counts: Counts) -> dict[str, list[float]]:
     shares = 100 * left / np.maximum(1, left[:, :1])
     lost = {f"lost at: {step}": shares[:, place] - shares[:, place + 1] for place, step in enumerate(steps[1:])}
     named = {label: widths.tolist() for label, widths in lost.items() if widths.any()}
-    return {f"kept ({steps[-1]})": shares[:, -1].tolist(), **named}
+    return {"kept": shares[:, -1].tolist(), **named}
 
 
 def _spread(told: Mapping[str, Mapping[str, Sequence[float]]]) -> "Figure":

@@ -88,7 +88,7 @@ def test_a_funnel_tells_what_was_kept_and_at_which_step_the_rest_was_lost() -> N
     }
     found = plots.kept_and_lost(counts)
     assert found == {
-        "kept (chosen)": [25.0, 100.0, 0.0],
+        "kept": [25.0, 100.0, 0.0],
         "lost at: language": [25.0, 0.0, 0.0],
         "lost at: chosen": [50.0, 0.0, 0.0],
     }
