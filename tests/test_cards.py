@@ -144,8 +144,26 @@ def line(text: str = "plain", items: int = 100) -> Line:
     return Line(text, text, text, items, 1, dict.fromkeys(TITLES, Estimate(0.5, 0.4, 0.6)))
 
 
+def reinforced(text: str) -> dict[str, Any]:
+    measure = {"first": 0.25, "last": 0.5, "difference": [0.25, 0.1, 0.4], "p": 0.04}
+    return {
+        "terms": {text: 1.0},
+        "prompts": {text: {"verifiable": 3, text: 1}},
+        "rise": {"prompts": 2, "measures": {text: measure, "right": {**measure, "p": None}}},
+        "curve": [[step, -1.0, 0.0, 0.0] for step in range(1, 30)],
+        "written_by": text,
+        "opened": True,
+        "grpo": {text: text},
+        "lora": {text: text},
+    }
+
+
 def card(stage: str, text: str = "plain", languages: Sequence[str] = ("ru", "no")) -> str:
+    """`rollouts` is the data set of *reinforce*, `reinforce` its model."""
     given = run(text, languages)
+    if stage in ("reinforce", "rollouts"):
+        told = facts("reinforce", text, details=reinforced(text))
+        return model_card(given, told) if stage == "reinforce" else data_card(given, f"me/{text}", told, FILES)
     if stage != "train":
         return data_card(given, f"me/{text}", facts(stage, text), FILES)
     difference = Difference(text, text, "joint", text, text, 100, 0, Paired(0.2, 0.1, 0.3, 0.01, 0.05), 0.02)
@@ -198,7 +216,7 @@ def test_nasty_text_escaped_is_a_plain_paragraph_wherever_it_stands(text: str) -
         assert shape(before + escape(text)) == shape(plain)
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "train"])
+@pytest.mark.parametrize("stage", [*STAGES, "train", "reinforce", "rollouts"])
 def test_no_value_changes_the_structure_the_links_or_the_front_matter_of_a_card(stage: str) -> None:
     usual = shape(split(card(stage))[1])
     for text in NASTY:
