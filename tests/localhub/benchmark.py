@@ -12,6 +12,7 @@ import hashlib
 import http.client
 import json
 import os
+import secrets
 import statistics
 import subprocess
 import sys
@@ -55,6 +56,13 @@ print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
 uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)).run(sockets=[listener])
 """
 
+SEND = """
+import sys
+from huggingface_hub import HfApi
+
+HfApi().upload_file(repo_id=sys.argv[1], path_or_fileobj=sys.argv[2], path_in_repo="large.bin")
+"""
+
 
 def main() -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -84,6 +92,7 @@ def measure(folder: Path, size: int, turns: int) -> list[tuple[str, str, bool]]:
         peak = peak_megabytes(server)
     finally:
         server.stop()
+    xet_rate, xet_peak = upload_by_xet(folder, size)
     up, plain_up, _, _ = sorted(rates, key=lambda turn: turn[0] / turn[1])[turns // 2]
     _, _, down, plain_down = sorted(rates, key=lambda turn: turn[2] / turn[3])[turns // 2]
     return [
@@ -95,6 +104,7 @@ def measure(folder: Path, size: int, turns: int) -> list[tuple[str, str, bool]]:
             down >= plain_down / 2,
         ),
         ("memory at its peak <= 100 MB", f"{peak:.0f} MB ({before:.0f} MB before the large file)", peak <= 100),
+        ("memory at its peak by Xet <= 100 MB", f"{xet_peak:.0f} MB at {xet_rate:.0f} MB/s", xet_peak <= 100),
         ("from start to ready <= 1 s", f"{ready:.2f} s", ready <= 1),
         (f"listing {TREE_FILES} files <= 50 ms", f"{1000 * listing:.0f} ms", listing <= 0.05),
     ]
@@ -166,6 +176,27 @@ def transfer_rates(server: Server, plain: str, content: Path, size: int) -> tupl
     plain_down = rate(size, lambda: download(connect(plain), "/", size))
     down = rate(size, lambda: download(ours, "/bench/large/resolve/main/large.bin", size))
     return up, plain_up, down, plain_down
+
+
+def upload_by_xet(folder: Path, size: int) -> tuple[float, float]:
+    """MB/s and the server's peak in MB, for a file of which half can be compressed, sent by a client with nothing
+    switched off."""
+    server, content = Server(folder / "xet-hub"), folder / "mixed"
+    with content.open("wb") as file:
+        for _ in range(0, size, PIECE):
+            file.write(os.urandom(PIECE // 2) + secrets.token_bytes(64) * (PIECE // 128))
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_TOKEN": TOKEN, "HF_HOME": str(folder / "home")}
+    environment.pop("HF_HUB_DISABLE_XET", None)
+    try:
+        server.api.create_repo("bench/xet")
+        command = [sys.executable, "-c", SEND, "bench/xet", str(content)]
+        started = time.perf_counter()
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        sent = size / 1e6 / (time.perf_counter() - started)
+        assert any(path.is_file() for path in (folder / "xet-hub" / "xet").rglob("*")), "the client did not use Xet"
+        return sent, peak_megabytes(server)
+    finally:
+        server.stop()
 
 
 def rate(size: int, transfer: Callable[[], None]) -> float:
