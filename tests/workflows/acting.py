@@ -41,7 +41,12 @@ class Acted:
         """What the jobs wrote for the page of the run."""
         return "\n".join(event["content"] for event in self.events if event.get("command") == "summary")
 
+    def failed(self) -> list[str]:
+        """The steps that failed, by their names."""
+        return [event["step"] for event in self.events if event.get("stepResult") == "failure"]
+
     def log(self) -> str:
+        """act may lose the last lines of a step that ends at once, so that nothing proves what stands there."""
         return "\n".join(str(event.get("msg", "")).rstrip() for event in self.events)
 
 
@@ -69,6 +74,13 @@ def dispatch(
     (home / f"{len(list(home.glob('*.jsonl')))}.jsonl").write_text(ended.stdout + ended.stderr)  # to look at later
     lines = [line for line in ended.stdout.splitlines() if line.startswith("{")]
     return Acted(ended.returncode, tuple(json.loads(line) for line in lines), ended.stderr)
+
+
+def script(workflow: str, job: str, step: str) -> list[str]:
+    """The command that GitHub runs for a step with `shell: bash`."""
+    steps = yaml.safe_load((WORKFLOWS / workflow).read_text("utf-8"))["jobs"][job]["steps"]
+    (found,) = [it for it in steps if it.get("name") == step]
+    return ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", found["run"]]
 
 
 def inlined(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from acting import ROOT, STUBS, WORKFLOWS
+from acting import ROOT, STUBS, WORKFLOWS, script
 
 TGI = "ghcr.io/huggingface/text-generation-inference:3.3.7"
 BUILT = "sha256:" + "ab" * 32
@@ -40,15 +40,7 @@ def step(name: str, environment: dict[str, str], **given: str) -> subprocess.Com
     tree = yaml.safe_load((WORKFLOWS / "images.yml").read_text("utf-8"))
     (found,) = [it for it in tree["jobs"]["image"]["steps"] if it.get("name") == name]
     assert given.keys() | {"GITHUB_TOKEN"} >= found["env"].keys()
-    line = [
-        "bash",
-        "--noprofile",
-        "--norc",
-        "-eo",
-        "pipefail",
-        "-c",
-        found["run"],
-    ]  # as GitHub has it for `shell: bash`
+    line = script("images.yml", "image", name)
     return subprocess.run(line, cwd=ROOT, env={**environment, **given}, capture_output=True, text=True, check=False)
 
 

@@ -7,6 +7,7 @@ third one begins at evaluate. Training is what test_pipeline.py does for real; h
 import hashlib
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from acting import ACT, STUBS, Acted, dispatch, inlined
+from acting import ACT, ROOT, STUBS, Acted, dispatch, inlined, script
 from llm_server import Script, serving
 
 from pipelines import hub, problems, recipes
@@ -201,9 +202,20 @@ def test_what_is_typed_into_the_form_is_never_run(hub_server: str, tmp_path: Pat
 
 def test_a_namespace_that_is_none_is_refused_by_the_plan(hub_server: str, tmp_path: Path) -> None:
     acted = press(written(tmp_path), tmp_path, hub_server, namespace="some/where")
-    assert acted.results() == {"plan": ["failure"]}
-    assert "error: " in acted.log()
-    assert "namespace" in acted.log().partition("error: ")[2].splitlines()[0]
+    assert (acted.results(), acted.failed()) == ({"plan": ["failure"]}, ["Plan"])
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines",
+        "github",
+        "plan",
+        str(written(tmp_path)),
+        "--set",
+        "namespace=some/where",
+    ]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stderr
+    assert told.startswith("error: ")
+    assert "namespace" in told.splitlines()[0]
 
 
 def with_docker(tmp_path: Path, *images: str) -> dict[str, str]:
@@ -228,8 +240,13 @@ def test_the_images_of_a_run_are_found_once_and_named_by_their_digests(hub_serve
 def test_an_image_that_was_not_built_ends_the_run_before_it_costs_anything(hub_server: str, tmp_path: Path) -> None:
     acted = press(written(tmp_path), tmp_path, hub_server, "ghcr.io/some/fork", with_docker(tmp_path, "judge"))
     assert acted.code != 0
-    assert acted.results() == {"plan": ["failure"]}
-    assert "No image ghcr.io/some/fork/trainer:main: run the workflow images" in acted.log()
+    assert (acted.results(), acted.failed()) == ({"plan": ["failure"]}, ["Find the images"])
+    line = script("pipeline.yml", "plan", "Find the images")
+    given = {"IMAGES": "ghcr.io/some/fork", "GITHUB_TOKEN": "ghs", "GITHUB_ACTOR": "me", "GITHUB_OUTPUT": os.devnull}
+    ended = subprocess.run(
+        line, env=with_docker(tmp_path, "judge") | given, capture_output=True, text=True, check=False
+    )
+    assert "::error::No image ghcr.io/some/fork/trainer:main: run the workflow images" in ended.stdout
 
 
 def written(tmp_path: Path) -> Path:
