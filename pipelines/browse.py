@@ -5,7 +5,7 @@
 Rows are read as they are asked for: the first of a million is there at once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -16,18 +16,9 @@ from pipelines import chains
 from pipelines.errors import StageError
 from pipelines.hub import Hub, Snapshot
 from pipelines.marking import marked, visible
-from pipelines.records import Candidate, Conversation, Judged, Prompt, Result, Rollout, Row
+from pipelines.records import RECORDS, Candidate, Conversation, Judged, Prompt, Result, Rollout, Row
 from pipelines.report.cases import verdicts
 
-RECORDS: Mapping[str, type[Row]] = {
-    "prompts": Prompt,
-    "generate": Candidate,
-    "judge": Judged,
-    "choose": Conversation,
-    "reinforce": Rollout,
-    "evaluate": Result,
-}
-"""What each stage writes."""
 FOREIGN, MASKED, LABEL = "black on yellow", "dim", "bold"
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
 from typing import TypeVar
+
+from pipelines import tether
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -23,7 +24,6 @@ AHEAD = 3
 """Such bundles for each process that are under way or ready."""
 WORTH = 2.0
 """Seconds of work after which processes are started, which takes them about as long."""
-LOOK_EVERY = 0.5
 
 
 @contextmanager
@@ -64,10 +64,4 @@ def _outlives_nobody(parent: int) -> None:
     """A process of the pool ends with the one that started it, however that ends, and for no other reason."""
     for number in (signal.SIGINT, signal.SIGTERM):  # they are sent to the whole group
         signal.signal(number, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(LOOK_EVERY)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
+    tether.follow(parent)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from pipelines.records import Record
 
@@ -212,6 +212,18 @@ class Facts(Record):
         """What whoever reads this repo at this commit has behind it."""
         told = {name: getattr(self, name) for name in ("stage", "models", "instructions", "spent", "seconds")}
         return (*self.history, Past(repo=repo, revision=revision, **told))
+
+
+class Here(TypedDict):
+    updated: str
+    machine: str
+    source: str
+    image: str
+
+
+def here() -> Here:
+    """When, where and by which code facts are written."""
+    return Here(updated=now(), machine=machine(), source=source(), image=image())
 
 
 def now() -> str:

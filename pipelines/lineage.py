@@ -23,7 +23,7 @@ from pipelines.errors import StageError
 from pipelines.facts import Facts, Input
 from pipelines.flow.items import FOLDERS
 from pipelines.hub import Hub, Kind, Snapshot
-from pipelines.records import Candidate, Conversation, Judged, Prompt, Result, Rollout, Row
+from pipelines.records import RECORDS, Candidate, Conversation, Judged, Prompt, Result, Rollout, Row
 from pipelines.screen import Screen
 
 State = Literal["unchanged", "card edited", "changed since", "commit gone", "gone or private", "no repo", "row gone"]
@@ -37,15 +37,6 @@ COLOURS: dict[str, str] = {
     "no repo": "dim",
     "row gone": "red",
 }
-RECORDS: dict[str, type[Row]] = {
-    "prompts": Prompt,
-    "generate": Candidate,
-    "judge": Judged,
-    "choose": Conversation,
-    "reinforce": Rollout,
-    "evaluate": Result,
-}
-"""What the rows of a stage's repo are."""
 EXCERPT = 80
 
 

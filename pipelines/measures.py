@@ -125,6 +125,27 @@ class Difference:
     """p among all languages and benchmarks of the same comparison (Holm); NaN where it is a family of its own."""
 
 
+def told(rows: Iterable[Result], ways: Sequence[Way]) -> tuple[tuple[Line, ...], list[Difference]]:
+    """What the rows of an evaluation come to, in the order of its ways of asking: its lines; the models that were made
+    against the others, and what thinking in the language costs each model."""
+    order = [way.name for way in ways]
+    cells = collect(sorted((row for row in rows if row.way in order), key=lambda row: order.index(row.way)))
+    found = [
+        difference
+        for measure in ("joint", "correct")
+        for made, base in pairs(ways)
+        for difference in compare(cells, made.name, base.name, measure)
+    ]
+    taxes = [tax(cells, way.name, english.name) for way, english in taxed(ways)]
+    return summarise(cells), [*found, *(difference for one in taxes for difference in one)]
+
+
+def trained(lines: Iterable[Line], ways: Sequence[Way]) -> Iterator[Line]:
+    """The lines of the trained model, as it is asked first."""
+    name = next((way.name for way in ways if way.model == "trained"), None)
+    return (line for line in lines if line.way == name)
+
+
 def collect(rows: Iterable[Result]) -> tuple[Cell, ...]:
     """The items, by way in the order of appearance, then sorted: the order of the rows decides nothing else."""
     groups: dict[tuple[str, str, str, str], list[Result]] = {}

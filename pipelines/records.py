@@ -6,7 +6,7 @@ for once is recognised before it is paid for twice.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -243,3 +243,14 @@ def digests(before: Sequence[object], numbers: Iterable[int], after: Sequence[ob
 
 def _digest(canonical: str) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+RECORDS: Mapping[str, type[Row]] = {
+    "prompts": Prompt,
+    "generate": Candidate,
+    "judge": Judged,
+    "choose": Conversation,
+    "reinforce": Rollout,
+    "evaluate": Result,
+}
+"""What the rows of each stage's data-set repo are."""

@@ -12,6 +12,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 
 LOOK_EVERY = 0.5
@@ -21,6 +23,17 @@ PASSED_OVER = (signal.SIGTERM, signal.SIGINT)
 def tethered(command: Sequence[str]) -> list[str]:
     """The command line that runs `command` for as long as this process lives; to be started in a session of its own."""
     return [sys.executable, "-m", "pipelines.tether", str(os.getpid()), *command]
+
+
+def follow(parent: int) -> None:
+    """End this process, a child of `parent` that no command line can be put in front of, when that is gone."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_EVERY)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def main() -> None:

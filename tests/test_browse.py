@@ -15,7 +15,7 @@ from pipelines import browse, hub
 from pipelines.browse import entry, page
 from pipelines.errors import StageError
 from pipelines.hub import Hub, part
-from pipelines.records import Conversation, Failure, Message, Prompt, Result
+from pipelines.records import RECORDS, Conversation, Failure, Message, Prompt, Result
 
 ROOT = Path(__file__).parent.parent
 ESCAPES = "\x1b[2J\x1b]0;taken\x07\x9b31m\u202e\r"
@@ -144,7 +144,7 @@ def test_on_a_terminal_each_row_waits_and_no_more_are_read_than_are_looked_at(mo
 def test_every_stage_s_rows_can_be_shown(record: type) -> None:
     samples = {Prompt: rows.prompt(1), Conversation: conversation(1, None, "Да."), Result: rows.result("a", 1, True)}
     assert entry(samples[record]).language == "ru"
-    assert set(browse.RECORDS.values()) > {record}
+    assert set(RECORDS.values()) > {record}
     with pytest.raises(TypeError):
         entry(Failure(id="1", stage="s", language="ru", error="e", message="m", attempts=1))
 

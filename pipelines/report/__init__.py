@@ -15,7 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines import cards, facts, instructions, plots, reference, tables
+from pipelines import cards, facts, instructions, measures, plots, reference, tables
 from pipelines.errors import StageError
 from pipelines.facts import Facts
 from pipelines.measures import Difference, Line
@@ -23,7 +23,6 @@ from pipelines.records import Conversation, Failure, Result
 from pipelines.report import judges
 from pipelines.report.cases import Case, asked, chosen
 from pipelines.run import Run
-from pipelines.stages import evaluate
 from pipelines.tables import Grid
 
 HERE = Path(__file__).parent
@@ -79,7 +78,7 @@ def collect(run: Run, per_language: int) -> Page:
             rows = (row for folder in ("data", "rejected") for row in run.hub.rows(snapshot, Conversation, folder))
             kept = chosen(rows, per_language)
         elif stage == "evaluate":
-            lines, differences = evaluate.lines_of(run, run.hub.rows(snapshot, Result))
+            lines, differences = measures.told(run.hub.rows(snapshot, Result), run.recipe.evaluate.ways)
             measured, told = results(run, lines, differences)
             notes = [*told, *notes]
             headlines, glance = [*tables.headlines(differences), tables.JOINT], tables.at_a_glance(lines)
@@ -115,7 +114,7 @@ def collect(run: Run, per_language: int) -> Page:
 def results(run: Run, lines: Sequence[Line], differences: Sequence[Difference]) -> tuple[list[Grid], list[str]]:
     """The tables of an evaluation, ours beside a reference's at their end, and what is to be said about them."""
     grids, notes = tables.grids(lines, differences), tables.notes(lines, differences, full=True)
-    if others := evaluate.beside(run, lines):
+    if others := reference.beside(measures.trained(lines, run.recipe.evaluate.ways)):
         grids.append(tables.beside_grid(others, reference.published().model))
         notes.append(tables.BESIDE)
     return grids, notes

@@ -7,7 +7,7 @@ rows.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,10 +34,8 @@ from pipelines.held_out import Asked, HeldOut
 from pipelines.hub import Snapshot
 from pipelines.llm import Reply, Request
 from pipelines.llm.probe import Use
-from pipelines.measures import Cell, Difference, Line
 from pipelines.recipe import Engine, Recipe, Way
 from pipelines.records import Conversation, Result, digest
-from pipelines.reference import Beside
 from pipelines.run import Run
 from pipelines.training import merged
 
@@ -66,7 +64,7 @@ def run(run: Run) -> None:
     inputs = [*asked, chosen.input, *held_out.inputs(run)]
     with Output(run, "evaluate", run.results, Result, inputs, counts) as output:
         if output.up_to_date():
-            tables.render(*lines_of(run, output.all_rows()), run.screen.console)
+            tables.render(*measures.told(output.all_rows(), run.recipe.evaluate.ways), run.screen.console)
             return
         held = held_out.load(run)
         clean, overlaps = held_out.unseen(held.items, seen_in_training(run, held, chosen))
@@ -84,7 +82,7 @@ def run(run: Run) -> None:
             }
         )
         if told.complete:
-            lines, apart = lines_of(run, output.all_rows())
+            lines, apart = measures.told(output.all_rows(), run.recipe.evaluate.ways)
             for kind, published in _published(run, trained).items():
                 assert published.facts
                 shown = examples.pairs(run.recipe.evaluate.ways, output.all_rows, kind)
@@ -94,16 +92,12 @@ def run(run: Run) -> None:
             tables.render(lines, apart, run.screen.console)
 
 
-def lines_of(run: Run, rows: Iterable[Result]) -> tuple[Sequence[Line], Sequence[Difference]]:
-    cells = cells_of(run, rows)
-    return measures.summarise(cells), differences(run, cells)
-
-
 def scored(run: Run, rows: Iterable[Result]) -> dict[str, object]:
-    lines, apart = lines_of(run, rows)
-    others = tables.beside(beside(run, lines), reference.published().model)
+    ways = run.recipe.evaluate.ways
+    lines, apart = measures.told(rows, ways)
+    others = tables.beside(reference.beside(measures.trained(lines, ways)), reference.published().model)
     table = "\n\n".join(filter(None, (tables.markdown(lines, apart), others)))
-    return {"table": table, "scores": plots.scores(lines, run.recipe.evaluate.ways)}
+    return {"table": table, "scores": plots.scores(lines, ways)}
 
 
 def spoken(recipe: Recipe) -> list[Mapping[str, str]]:
@@ -258,31 +252,6 @@ def counts(rows: Iterable[Result]) -> Mapping[str, Mapping[str, int]]:
         steps = {"valid think": row.valid_think, "think in language": row.think_strict, "joint": row.joint}
         table.setdefault(row.language, Counter(asked=0)).update(asked=1, **steps)
     return table
-
-
-def differences(run: Run, cells: Sequence[Cell]) -> list[Difference]:
-    """The trained and the merged model against the others, then what thinking in the language costs each model."""
-    ways = run.recipe.evaluate.ways
-    found = [
-        difference
-        for measure in ("joint", "correct")
-        for trained, base in measures.pairs(ways)
-        for difference in measures.compare(cells, trained.name, base.name, measure)
-    ]
-    taxes = [measures.tax(cells, way.name, english.name) for way, english in measures.taxed(ways)]
-    return [*found, *(difference for one in taxes for difference in one)]
-
-
-def beside(run: Run, lines: Sequence[Line]) -> tuple[Beside, ...]:
-    """The trained model beside the reference's published table, in the languages that both have."""
-    trained = next((way.name for way in run.recipe.evaluate.ways if way.model == "trained"), None)
-    return reference.beside(line for line in lines if line.way == trained)
-
-
-def cells_of(run: Run, rows: Iterable[Result]) -> tuple[Cell, ...]:
-    """The items, in the order in which the recipe names the ways of asking."""
-    ways = [way.name for way in run.recipe.evaluate.ways]
-    return measures.collect(sorted((row for row in rows if row.way in ways), key=lambda row: ways.index(row.way)))
 
 
 def _update_card(

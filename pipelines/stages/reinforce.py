@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipelines import cards, facts, hub
+from pipelines import cards, hub
 from pipelines.errors import RecipeError, StageError
 from pipelines.facts import Facts, Input
 from pipelines.hub import Snapshot
@@ -170,36 +170,21 @@ def _facts(
     picked: Picked,
     spending: Spending,
 ) -> Facts:
-    return Facts(
-        stage="reinforce",
-        recipe=run.recipe.name,
-        digest=run.recipe.digest("reinforce"),
-        complete=True,
-        inputs=inputs,
-        counts=tally.counts,
-        spent=(spending.read(),),
-        seconds=spending.seconds,
-        updated=facts.now(),
-        machine=facts.machine(),
-        source=facts.source(),
-        image=facts.image(),
-        licences={repo: said for read in inputs for repo, said in run.hub.licences(read).items()},
-        history=run.hub.history(inputs),
-        details={
-            "prompts": {language: dict(counts) for language, counts in picked.counts.items()},
-            "terms": recipe.terms.model_dump(),
-            "grpo": dict(report.arguments),
-            "lora": recipe.lora.model_dump(mode="json") if recipe.lora else None,
-            "written_by": report.written_by,
-            "opened": report.opened,
-            "steps": report.steps,
-            "tokens": report.tokens,
-            "training_seconds": round(report.seconds, 1),
-            "resumed": report.resumed,
-            "curve": tally.curve,
-            "rise": tally.rise(),
-        },
-    )
+    details = {
+        "prompts": {language: dict(counts) for language, counts in picked.counts.items()},
+        "terms": recipe.terms.model_dump(),
+        "grpo": dict(report.arguments),
+        "lora": recipe.lora.model_dump(mode="json") if recipe.lora else None,
+        "written_by": report.written_by,
+        "opened": report.opened,
+        "steps": report.steps,
+        "tokens": report.tokens,
+        "training_seconds": round(report.seconds, 1),
+        "resumed": report.resumed,
+        "curve": tally.curve,
+        "rise": tally.rise(),
+    }
+    return apart.made(run, "reinforce", inputs, spending, tally.counts, details)
 
 
 def summary(made: Facts) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipelines import facts
 from pipelines.errors import StageError
 from pipelines.facts import Facts, Input
 from pipelines.hub import Snapshot
@@ -101,31 +100,17 @@ def write_job(folder: Path, run: Run, student: Input, weights: Path, resume: Pat
 
 def _facts(run: Run, inputs: tuple[Input, ...], report: Report, spending: Spending) -> Facts:
     languages = report.check.measure.languages
-    return Facts(
-        stage="train",
-        recipe=run.recipe.name,
-        digest=run.recipe.digest("train"),
-        complete=True,
-        inputs=inputs,
-        counts={language: {"rows": count.rows, "cut": count.cut} for language, count in languages.items()},
-        spent=(spending.read(),),
-        seconds=spending.seconds,
-        updated=facts.now(),
-        machine=facts.machine(),
-        source=facts.source(),
-        image=facts.image(),
-        licences={repo: said for read in inputs for repo, said in run.hub.licences(read).items()},
-        history=run.hub.history(inputs),
-        details={
-            "template": report.check.template,
-            "why": report.check.why,
-            "sft": dict(report.arguments),
-            "lora": run.recipe.train.lora.model_dump(mode="json") if run.recipe.train.lora else None,
-            "steps": report.steps,
-            "tokens": report.tokens,
-            "training_seconds": round(report.seconds, 1),
-            "resumed": report.resumed,
-            "loss": [list(point) for point in report.loss],
-            "check": report.check.model_dump(mode="json"),
-        },
-    )
+    counts = {language: {"rows": count.rows, "cut": count.cut} for language, count in languages.items()}
+    details = {
+        "template": report.check.template,
+        "why": report.check.why,
+        "sft": dict(report.arguments),
+        "lora": run.recipe.train.lora.model_dump(mode="json") if run.recipe.train.lora else None,
+        "steps": report.steps,
+        "tokens": report.tokens,
+        "training_seconds": round(report.seconds, 1),
+        "resumed": report.resumed,
+        "loss": [list(point) for point in report.loss],
+        "check": report.check.model_dump(mode="json"),
+    }
+    return apart.made(run, "train", inputs, spending, counts, details)

@@ -1,13 +1,13 @@
 """A training from the stage's side: begun where the budget allows, followed to its end, published."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import cards
+from pipelines import cards, facts
 from pipelines.errors import StageError
-from pipelines.facts import Facts, Input
+from pipelines.facts import Counts, Facts, Input
 from pipelines.flow.budget import Cap
 from pipelines.hub import Snapshot
 from pipelines.recipe import Launched, Stage, dump
@@ -93,10 +93,8 @@ def train(
     (folder / "job.json").write_text(job.model_dump_json(), "utf-8")
     command = launch.command(recipe, folder / "job.json", here)
     with launch.started(command, folder / "training.log") as process:
-        events = launch.events(process)
+        events = _heard(launch.events(process), stage)
         for event in events:
-            if event["event"] == "refused":
-                raise StageError(f"{stage} refused: {event['why']}")
             if event["event"] == "checked":
                 for line in describe(Check.model_validate(event["check"], strict=False)):
                     screen.say(f"{stage}: {line}")
@@ -106,7 +104,7 @@ def train(
                 begun = Progress.model_validate(event["progress"], strict=False)
                 heed(begun)
                 with screen.bar(stage, begun.steps) as bar:
-                    _follow(events, stage, bar, offer, heed)
+                    _follow(events, bar, offer, heed)
     reports = job.report.exists()
     if process.returncode or here.first != (reports or job.stop.exists()):
         log = (folder / "training.log").read_text("utf-8", "replace")
@@ -114,17 +112,21 @@ def train(
     return job.report.read_text("utf-8") if reports else None
 
 
+def _heard(events: Iterable[Mapping[str, Any]], stage: Stage) -> Iterator[Mapping[str, Any]]:
+    for event in events:
+        if event["event"] == "refused":
+            raise StageError(f"{stage} refused: {event['why']}")
+        yield event
+
+
 def _follow(
     events: Iterable[Mapping[str, Any]],
-    stage: Stage,
     bar: Bar,
     offer: Callable[[Saved], None],
     heed: Callable[[Progress], None],
 ) -> None:
     done = 0
     for event in events:
-        if event["event"] == "refused":
-            raise StageError(f"{stage} refused: {event['why']}")
         if event["event"] == "saved":
             offer(Saved.model_validate(event["saved"], strict=False))
             continue
@@ -138,6 +140,31 @@ def _follow(
         ]
         bar.advance(progress.step - done, ", ".join(filter(None, notes)))
         done = progress.step
+
+
+def made(
+    run: Run,
+    stage: Stage,
+    inputs: tuple[Input, ...],
+    spending: Spending,
+    counts: Counts,
+    details: Mapping[str, Any],
+) -> Facts:
+    """The facts of a training that came to its end."""
+    return Facts(
+        stage=stage,
+        recipe=run.recipe.name,
+        digest=run.recipe.digest(stage),
+        complete=True,
+        inputs=inputs,
+        counts=counts,
+        spent=(spending.read(),),
+        seconds=spending.seconds,
+        **facts.here(),
+        licences={repo: said for read in inputs for repo, said in run.hub.licences(read).items()},
+        history=run.hub.history(inputs),
+        details=details,
+    )
 
 
 def publish(run: Run, made: Facts, model: Path, before: Snapshot | None) -> None:

@@ -4,15 +4,19 @@ its reason; so are the arguments that cannot be set."""
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from transformers import TrainingArguments
 from transformers.integrations.integration_utils import is_trackio_available
 from transformers.utils.import_utils import is_liger_kernel_available
 from trl.trainer.sft_config import SFTConfig
 
 from pipelines.training.chat_template import Refused
 from pipelines.training.job import Job, Training
+
+C = TypeVar("C", bound=TrainingArguments)
+SECTION = "train.sft"
 
 OF_EVERY_TRAINER: Mapping[str, Any] = {
     "logging_steps": 1,  # the loss curve goes into the model's card
@@ -44,21 +48,21 @@ OURS: Mapping[str, str] = {
 
 def config(job: Job, cuda: bool) -> SFTConfig:
     """The recipe's arguments over our defaults, or a refusal that names the argument."""
-    given = known("train.sft", job.sft, SFTConfig, OURS)
-    weights = {**precision(job), **(given.pop("model_init_kwargs", None) or {})}
-    try:
-        made = SFTConfig(
-            str(job.trained),
-            seed=job.seed,
-            use_cpu=not cuda,
-            project=job.name,
-            model_init_kwargs=weights,
-            **{**defaults(job, cuda), **given},
-        )
-    except (TypeError, ValueError) as error:
-        raise Refused(f"train.sft: {' '.join(str(error).split())}") from None
+    made = built(SFTConfig, SECTION, job, known(SECTION, job.sft, SFTConfig, OURS), defaults(job, cuda), cuda)
     _check_packing(made)
     return made
+
+
+def built(
+    kind: type[C], section: str, job: Training, given: Mapping[str, Any], defaults: Mapping[str, Any], cuda: bool
+) -> C:
+    """TRL's config of this kind, what is `given` over the defaults; or a refusal in TRL's words."""
+    weights = {**precision(job), **(given.get("model_init_kwargs") or {})}
+    ours = {"seed": job.seed, "use_cpu": not cuda, "project": job.name}
+    try:
+        return kind(str(job.trained), **{**ours, **defaults, **given, "model_init_kwargs": weights})
+    except (TypeError, ValueError) as error:
+        raise Refused(f"{section}: {' '.join(str(error).split())}") from None
 
 
 def defaults(job: Job, cuda: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from trl.trainer.grpo_config import GRPOConfig
 
-from pipelines.training.arguments import OF_EVERY_TRAINER, THE_STAGES, known, of_the_machine, precision
+from pipelines.training.arguments import OF_EVERY_TRAINER, THE_STAGES, built, known, of_the_machine
 from pipelines.training.chat_template import Refused
 from pipelines.training.job import Reinforcement
 
@@ -26,23 +26,12 @@ SECTION = "reinforce.grpo"
 def config(job: Reinforcement, cuda: bool) -> GRPOConfig:
     """The recipe's arguments over our defaults, or a refusal that names the argument."""
     given = known(SECTION, job.grpo, GRPOConfig, OURS)
-    weights = {**precision(job), **(given.pop("model_init_kwargs", None) or {})}
     if given.get("use_vllm") and not find_spec("vllm"):
         raise Refused(
             f"{SECTION}.use_vllm needs the package vllm, which is not installed here: pip install 'trl[vllm]' on a "
             "machine with a GPU, or leave use_vllm out, and transformers writes the responses"
         )
-    try:
-        return GRPOConfig(
-            str(job.trained),
-            seed=job.seed,
-            use_cpu=not cuda,
-            project=job.name,
-            model_init_kwargs=weights,
-            **{**defaults(job, cuda), **given},
-        )
-    except (TypeError, ValueError) as error:
-        raise Refused(f"{SECTION}: {' '.join(str(error).split())}") from None
+    return built(GRPOConfig, SECTION, job, given, defaults(job, cuda), cuda)
 
 
 def defaults(job: Reinforcement, cuda: bool) -> dict[str, Any]:

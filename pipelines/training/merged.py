@@ -93,9 +93,6 @@ def _facts(run: Run, inputs: tuple[Input, ...], tensors: int, seconds: float) ->
         complete=True,
         inputs=inputs,
         seconds=seconds,
-        updated=facts.now(),
-        machine=facts.machine(),
-        source=facts.source(),
-        image=facts.image(),
+        **facts.here(),
         details={"share": run.recipe.merge, "tensors": tensors},
     )

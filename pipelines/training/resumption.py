@@ -168,9 +168,6 @@ class Checkpoints:
             inputs=self.inputs,
             spent=(self.spending.read(),),
             seconds=self.spending.seconds,
-            updated=facts.now(),
-            machine=facts.machine(),
-            source=facts.source(),
-            image=facts.image(),
+            **facts.here(),
             details={"step": saved.step},
         )
